@@ -1,0 +1,103 @@
+"""Ports of the online store: what a writer and a reader may ask of it, and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.cells import Cells
+
+Ints = npt.NDArray[np.int64]
+SEALED = "*sealed"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Tiles of one block from `first_tile` (µs) on."""
+
+    block: str
+    first_tile: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a lane has been taken into a log (a block): a join, the greater wins in each field.
+
+    Attributes:
+        log: block id.
+        lane: text of the lane, or `SEALED` for the mark that says that the block has caught up with history.
+        offset: next offset to fold.
+        newest_tile: start (µs) of the newest tile the lane ever wrote in that block.
+    """
+
+    log: str
+    lane: str
+    offset: int
+    newest_tile: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """n cells read, sorted by nothing in particular.
+
+    Attributes:
+        key: int64[n], index into the keys asked for.
+        slice: int64[n], index into the slices asked for.
+        tile: int64[n], µs.
+        lane: n lane texts (empty for latest cells).
+        version: int64[n].
+        blob: n contents.
+    """
+
+    key: Ints
+    slice: Ints
+    tile: Ints
+    lane: list[str]
+    version: Ints
+    blob: list[bytes]
+
+
+class CellReader(Protocol):
+    """Reading side: every answer is one snapshot of cells and marks."""
+
+    def read(self, entity: str, keys: Sequence[bytes], slices: Sequence[Slice]) -> Found:
+        """Cells of the keys in the slices; the cells that a writer wrote together for an entity are seen together."""
+
+    def marks(self, logs: Sequence[str]) -> list[Mark]:
+        """Marks of the logs, of all lanes."""
+
+
+class CellWriter(Protocol):
+    """Writing side: every write is a join, so replays, zombies and twins change nothing.
+
+    A write never replaces a greater version; at equal versions the greater bytes stay (equal but for latest cells).
+    """
+
+    def prepare(self, entities: Sequence[str]) -> None:
+        """Makes room for the cells of these entities; does nothing where it exists."""
+
+    def write(self, entity: str, cells: Sequence[Cells], marks: Sequence[Mark] = ()) -> None:
+        """Joins cells and, no earlier than the cells, marks; returns once they are durable.
+
+        Raises:
+            StoreError: the store is locked, full, read-only or damaged; nothing or all of the call was written.
+        """
+
+    def current(
+        self, entity: str, block: str, lane: str, keys: Sequence[bytes], tiles: Ints
+    ) -> tuple[Ints, list[bytes | None]]:
+        """Version and content of the lane's cells at (keys[i], tiles[i]); 0 and None where there is none."""
+
+    def expire(self, entity: str, block: str, before_tile: int) -> int:
+        """Removes the tiles of a block before `before_tile` (µs) and says how many cells that were."""
+
+
+class OnlineStore(CellReader, CellWriter, Protocol):
+    """Both sides over one connection."""
+
+    def close(self) -> None:
+        """Ends the connection."""
