@@ -1,0 +1,50 @@
+"""Entity keys as bytes: what cells are kept under."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_SIGN = np.uint64(1 << 63)
+
+
+def encode_keys(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.BinaryArray:
+    """Bytes of each composite key; null where any of its columns is null.
+
+    Each column is self-delimiting, so that different keys have different bytes: integers, booleans, dates and
+    timestamps as 8 bytes (big-endian, sign bit flipped), strings and bytes as a 4-byte length and the text.
+
+    Args:
+        columns: the key's columns in the order of the entity, `pa.Array[n]` each (at least one).
+
+    Returns:
+        `pa.BinaryArray[n]`.
+    """
+    parts = [_encode_column(pa.concat_arrays(c.chunks) if isinstance(c, pa.ChunkedArray) and c.num_chunks else c) for c in columns]
+    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
+
+
+def _encode_column(column: pa.Array | pa.ChunkedArray) -> pa.BinaryArray:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        texts = column.cast(pa.binary())
+        lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
+        heads = _fixed(np.asarray(lengths, ">u4").view(np.uint8), 4)
+        return pc.binary_join_element_wise(heads, texts, pa.scalar(b"", pa.binary()))
+    if pa.types.is_date32(kind):
+        column = column.cast(pa.int32())
+    elif pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    numbers = column.cast(pa.int64())
+    values = np.asarray(numbers.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+    encoded = _fixed((values.view(np.uint64) ^ _SIGN).astype(">u8").view(np.uint8), 8)
+    return pc.if_else(numbers.is_valid(), encoded, pa.scalar(None, pa.binary())) if numbers.null_count else encoded
+
+
+def _fixed(data: np.ndarray, width: int) -> pa.BinaryArray:
+    count = len(data) // width
+    offsets = np.arange(0, (count + 1) * width, width, np.int32)
+    return pa.BinaryArray.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])

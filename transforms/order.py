@@ -1,0 +1,126 @@
+"""The total order of rows: event time, sequence, arrival, lane, offset, part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.lane import Lane
+
+Ints = npt.NDArray[np.int64]
+NO_SEQUENCE = np.iinfo(np.int64).min
+_SIGN = np.uint64(1 << 63)
+
+
+def microseconds(column: pa.Array | pa.ChunkedArray) -> Ints:
+    """Timestamps (µs) without nulls as int64[n]."""
+    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Places of n rows in the total order of rows, as columns.
+
+    Attributes:
+        time: int64[n], event time in µs.
+        sequence: int64[n], the source's sequence column, `NO_SEQUENCE` where it is null or the source has none.
+        arrival: int64[n], µs.
+        lane: int64[n], rank of the row's lane among `lanes`.
+        lanes: sort keys of the lanes, ascending.
+        offset: int64[n].
+        part: int64[n], number of the row within its event (explode).
+    """
+
+    time: Ints
+    sequence: Ints
+    arrival: Ints
+    lane: Ints
+    lanes: tuple[bytes, ...]
+    offset: Ints
+    part: Ints
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @staticmethod
+    def of(rows: pa.RecordBatch | pa.Table) -> Order:
+        """Order of rows by their system columns."""
+        codes = _whole(rows.column("_lane")).dictionary_encode()
+        keys = [Lane.parse(text).sort_key for text in codes.dictionary.to_pylist()]
+        table = sorted(set(keys))
+        ranks = np.asarray([table.index(key) for key in keys], np.int64)
+        sequence = _whole(rows.column("_sequence")).fill_null(NO_SEQUENCE)
+        return Order(
+            microseconds(rows.column("_event_time")),
+            np.asarray(sequence.to_numpy(zero_copy_only=False), np.int64),
+            microseconds(rows.column("_arrival")),
+            ranks[codes.indices.to_numpy(zero_copy_only=False)] if len(keys) else np.zeros(0, np.int64),
+            tuple(table),
+            np.asarray(_whole(rows.column("_offset")).to_numpy(zero_copy_only=False), np.int64),
+            np.asarray(_whole(rows.column("_part")).to_numpy(zero_copy_only=False), np.int64),
+        )
+
+    def take(self, indices: Ints) -> Order:
+        """Places at `indices`."""
+        return Order(
+            self.time[indices],
+            self.sequence[indices],
+            self.arrival[indices],
+            self.lane[indices],
+            self.lanes,
+            self.offset[indices],
+            self.part[indices],
+        )
+
+    def argsort(self) -> Ints:
+        """Indices int64[n] that put the rows in order."""
+        return np.lexsort((self.part, self.offset, self.lane, self.arrival, self.sequence, self.time))
+
+    def encode(self, indices: Ints | None = None) -> pa.BinaryArray:
+        """Bytes of each place (or of those at `indices`), whose byte order is the order of rows.
+
+        Layout, big-endian with the sign bit flipped: event time 8, sequence 8, arrival 8, the lane's sort key
+        (self-delimiting), offset 8, part 4.
+        """
+        order = self if indices is None else self.take(indices)
+        pieces, where = [], []
+        for rank, key in enumerate(order.lanes):
+            at = np.flatnonzero(order.lane == rank)
+            if len(at):
+                pieces.append(order._encode_lane(at, key))
+                where.append(at)
+        if not pieces:
+            return pa.array([], pa.binary())
+        if len(pieces) == 1:
+            return pieces[0]
+        back = np.empty(len(order), np.int64)
+        back[np.concatenate(where)] = np.arange(len(order))
+        return pa.concat_arrays(pieces).take(pa.array(back))
+
+    def _encode_lane(self, at: Ints, key: bytes) -> pa.BinaryArray:
+        width = 36 + len(key)
+        matrix = np.empty((len(at), width), np.uint8)
+        head = (self.time, self.sequence, self.arrival)
+        for number, column in enumerate(head):
+            matrix[:, 8 * number : 8 * number + 8] = _big_endian(column[at])
+        matrix[:, 24 : 24 + len(key)] = np.frombuffer(key, np.uint8)
+        matrix[:, -12:-4] = _big_endian(self.offset[at])
+        matrix[:, -4:] = self.part[at].astype(">u4").view(np.uint8).reshape(-1, 4)
+        offsets = np.arange(0, (len(at) + 1) * width, width, np.int32)
+        return pa.BinaryArray.from_buffers(
+            pa.binary(), len(at), [None, pa.py_buffer(offsets), pa.py_buffer(matrix.reshape(-1))]
+        )
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        combined = column.combine_chunks()
+        return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+    return column
+
+
+def _big_endian(values: Ints) -> npt.NDArray[np.uint8]:
+    return (values.view(np.uint64) ^ _SIGN).astype(">u8").view(np.uint8).reshape(-1, 8)
