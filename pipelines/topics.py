@@ -1,0 +1,343 @@
+"""Embedded topics: partitioned, durable logs in one SQLite file that several processes publish to and tail."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from pipelines.envelope import RAW_SCHEMA, TIME
+from schemas.errors import LaneError, StoreError, did_you_mean
+
+T = TypeVar("T")
+
+CHUNK_ROWS = 4_000
+CHUNK_BYTES = 16 << 20
+READ_BYTES = 64 << 20
+_STEP = 500
+_OFFSET_BITS = 40
+_WAIT_SECONDS = 60.0
+
+# A record's id is its partition's number in the file << 40 | offset: one B-tree, each partition a range that grows at
+# its end. Numbers of partitions are never used again (autoincrement).
+_TABLES = """
+create table if not exists topics(name text primary key, id text not null, partitions integer not null) without rowid;
+create table if not exists partitions(number integer primary key autoincrement, topic text not null,
+  partition integer not null, next integer not null, arrival integer not null, unique(topic, partition));
+create table if not exists log(id integer primary key, arrival integer not null, key blob, value blob, headers blob);
+create table if not exists replayed(topic text not null, id text not null, primary key(topic, id)) without rowid;
+"""
+
+
+class EmbeddedTopics:
+    """Topics of one SQLite file: WAL, every publish synced to disk before it returns.
+
+    Offsets of a partition are dense and start at 0; arrival times of a partition never fall. A topic has an id of its
+    own: one that is deleted and created again has another. One object may be used by several threads, and pickled;
+    any number of objects in any number of processes may use one file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._lock = RLock()
+        self._connections: dict[str, sqlite3.Connection] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.path = state["path"]
+        self._lock = RLock()
+        self._connections = {}
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Creates a topic; does nothing if it exists with as many partitions.
+
+        Raises:
+            StoreError: it exists with another number of partitions, or the number is below 1.
+        """
+        if partitions < 1:
+            raise StoreError(f"topic {topic!r}: {partitions} partitions asked for, at least 1 is needed")
+        with self._writing() as db:
+            row = db.execute("select partitions from topics where name = ?", (topic,)).fetchone()
+            if row is not None and row[0] != partitions:
+                raise StoreError(f"topic {topic!r} has {row[0]} partitions already, {partitions} were asked for")
+            if row is None:
+                name = uuid.uuid4().hex[:12]
+                db.execute("insert into topics values(?, ?, ?)", (topic, name, partitions))
+                numbers = ((name, number) for number in range(partitions))
+                db.executemany("insert into partitions(topic, partition, next, arrival) values(?, ?, 0, 0)", numbers)
+
+    def delete(self, topic: str) -> None:
+        """Deletes a topic and its records.
+
+        Raises:
+            LaneError: there is no such topic.
+        """
+        with self._writing() as db:
+            name = _id(db, topic)
+            for number, _, _, _ in _partitions(db, name):
+                span = (number << _OFFSET_BITS, (number + 1) << _OFFSET_BITS)
+                db.execute("delete from log where id >= ? and id < ?", span)
+            db.execute("delete from partitions where topic = ?", (name,))
+            db.execute("delete from replayed where topic = ?", (name,))
+            db.execute("delete from topics where name = ?", (topic,))
+
+    def names(self) -> list[str]:
+        """Names of all topics, in order."""
+        return self._reading(lambda db: [row[0] for row in db.execute("select name from topics order by name")])
+
+    def id(self, topic: str) -> str:
+        """Id of a topic.
+
+        Raises:
+            LaneError: there is no such topic.
+        """
+        return self._reading(lambda db: _id(db, topic))
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition.
+
+        Raises:
+            LaneError: there is no such topic.
+        """
+        return self._reading(lambda db: {row[1]: row[2] for row in _partitions(db, _id(db, topic))})
+
+    def data_version(self) -> int:
+        """Number that is another than before when something was published; costs a few µs.
+
+        Numbers are to be compared only with earlier ones of the same object.
+        """
+        return int(self._reading(lambda db: db.execute("pragma data_version").fetchone()[0]))
+
+    def publish(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[bytes | None] | None = None,
+        *,
+        now: int,
+    ) -> dict[int, int]:
+        """Appends n records and returns when they are on disk.
+
+        A record goes to the partition of its key's hash, one without a key to that of its value's hash; records of a
+        partition keep their order. Each transaction takes at most `CHUNK_ROWS` records, so that publishers take turns:
+        a call that raises may have published a leading part of its records.
+
+        Args:
+            topic: name of an existing topic.
+            keys: n keys or None.
+            values: n values.
+            headers: n opaque byte strings, or None for no headers at all.
+            now: time of arrival, µs; a partition whose last record is newer keeps that time.
+
+        Returns:
+            The last offset written in each partition that got a record.
+
+        Raises:
+            LaneError: there is no such topic.
+            StoreError: the file is locked, full or damaged.
+        """
+        last: dict[int, int] = {}
+        extra = headers if headers is not None else [None] * len(values)
+        _same_length(keys, values, extra)
+        for start, end in _chunks(values):
+            with self._writing() as db:
+                last |= _append(db, topic, keys[start:end], values[start:end], extra[start:end], now)
+        return last
+
+    def replay(
+        self, topic: str, ids: Sequence[str], keys: Sequence[bytes | None], values: Sequence[bytes | None], *, now: int
+    ) -> tuple[int, dict[int, int]]:
+        """Appends those of n records whose id was never replayed into this topic before.
+
+        Args:
+            topic: name of an existing topic.
+            ids: n texts, for instance the lane and offset that a record came from.
+            keys: n keys or None.
+            values: n values.
+            now: time of arrival, µs.
+
+        Returns:
+            How many were appended, and the last offset written in each partition that got one.
+
+        Raises:
+            LaneError: there is no such topic.
+            StoreError: the file is locked, full or damaged.
+        """
+        count, last = 0, dict[int, int]()
+        _same_length(keys, values, ids)
+        for start, end in _chunks(values):
+            with self._writing() as db:
+                name = _id(db, topic)
+                fresh = [
+                    at
+                    for at in range(start, end)
+                    if db.execute("insert or ignore into replayed values(?, ?)", (name, ids[at])).rowcount
+                ]
+                count += len(fresh)
+                new_keys, new_values = [keys[at] for at in fresh], [values[at] for at in fresh]
+                last |= _append(db, topic, new_keys, new_values, [None] * len(fresh), now)
+        return count, last
+
+    def read(self, topic: str, partition: int, offset: int, limit: int, id: str | None = None) -> pa.RecordBatch:
+        """Records of a partition from an offset on, at most `limit` of them (fewer if they are large).
+
+        Args:
+            topic: name of the topic.
+            partition: number of the partition.
+            offset: first offset wanted.
+            limit: greatest number of records.
+            id: the id that the topic is to have, or None for any.
+
+        Returns:
+            A batch of `RAW_SCHEMA` and a column `headers` (binary).
+
+        Raises:
+            LaneError: there is no such topic or partition, or the topic has another id.
+        """
+        rows = self._reading(lambda db: _read(db, topic, partition, offset, limit, id))
+        ids, arrivals, keys, values, headers = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+        mask = (1 << _OFFSET_BITS) - 1
+        columns: list[Any] = [
+            pa.array([number & mask for number in ids], pa.int64()),
+            pa.array(arrivals, pa.int64()).cast(TIME),
+            *(pa.array(column, pa.binary()) for column in (keys, values, headers)),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=RAW_SCHEMA.append(pa.field("headers", pa.binary())))
+
+    def close(self) -> None:
+        """Closes the file; the next call opens it again."""
+        with self._lock:
+            for connection in self._connections.values():
+                connection.close()
+            self._connections = {}
+
+    def _connection(self, side: str) -> sqlite3.Connection:
+        # Two connections: the number that `data_version` gives leaves out commits of its own connection.
+        if side not in self._connections:
+            if self.path != ":memory:":
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(self.path, isolation_level=None, timeout=_WAIT_SECONDS, check_same_thread=False)
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = full")
+            db.executescript(_TABLES)
+            self._connections[side] = db
+        return self._connections[side]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _faults(self.path):
+            db = self._connection("write")
+            db.execute("begin immediate")
+            try:
+                yield db
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
+
+    def _reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock, _faults(self.path):
+            db = self._connection("read")
+            db.execute("begin")
+            try:
+                return read(db)
+            finally:
+                if db.in_transaction:
+                    db.execute("commit")
+
+
+@contextmanager
+def _faults(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as fault:
+        raise StoreError(f"topics in {path}: {fault}") from fault
+
+
+def _id(db: sqlite3.Connection, topic: str) -> str:
+    row = db.execute("select id from topics where name = ?", (topic,)).fetchone()
+    if row is None:
+        known = [name for (name,) in db.execute("select name from topics order by name")]
+        listed = ", ".join(known) if known else "none"
+        raise LaneError(f"there is no topic {topic!r}; topics: {listed}.{did_you_mean(topic, known)}")
+    return str(row[0])
+
+
+def _partitions(db: sqlite3.Connection, name: str) -> list[tuple[int, int, int, int]]:
+    query = "select number, partition, next, arrival from partitions where topic = ? order by partition"
+    return db.execute(query, (name,)).fetchall()
+
+
+def _append(
+    db: sqlite3.Connection,
+    topic: str,
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[bytes | None],
+    now: int,
+) -> dict[int, int]:
+    places = _partitions(db, _id(db, topic))
+    next_id = [(number << _OFFSET_BITS) + offset for number, _, offset, _ in places]
+    arrivals = [max(now, arrival) for _, _, _, arrival in places]
+    first, count = list(next_id), len(places)
+    records = []
+    for key, value, header in zip(keys, values, headers, strict=True):
+        at = zlib.crc32(key if key is not None else value or b"") % count
+        records.append((next_id[at], arrivals[at], key, value, header))
+        next_id[at] += 1
+    db.executemany("insert into log values(?, ?, ?, ?, ?)", records)
+    mask = (1 << _OFFSET_BITS) - 1
+    grown = [at for at in range(count) if next_id[at] > first[at]]
+    ends = [(next_id[at] & mask, arrivals[at], places[at][0]) for at in grown]
+    db.executemany("update partitions set next = ?, arrival = ? where number = ?", ends)
+    return {places[at][1]: (next_id[at] & mask) - 1 for at in grown}
+
+
+def _read(
+    db: sqlite3.Connection, topic: str, partition: int, offset: int, limit: int, expected: str | None
+) -> list[tuple[Any, ...]]:
+    name = _id(db, topic)
+    if expected is not None and name != expected:
+        raise LaneError(f"topic {topic!r} was deleted and created again: its id is {name}, {expected} was being read")
+    found = db.execute("select number from partitions where topic = ? and partition = ?", (name, partition)).fetchone()
+    if found is None:
+        raise LaneError(f"topic {topic!r} has no partition {partition}")
+    base = found[0] << _OFFSET_BITS
+    query = "select id, arrival, key, value, headers from log where id >= ? and id < ? order by id limit ?"
+    cursor = db.execute(query, (base + offset, base + (1 << _OFFSET_BITS), limit))
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    while size < READ_BYTES and (step := cursor.fetchmany(_STEP)):
+        rows += step
+        size += sum(len(row[3] or b"") for row in step)
+    cursor.close()
+    return rows
+
+
+def _same_length(keys: Sequence[object], values: Sequence[object], more: Sequence[object]) -> None:
+    if not len(keys) == len(values) == len(more):
+        raise ValueError(f"{len(values)} values came with {len(keys)} keys and {len(more)} headers or ids")
+
+
+def _chunks(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
+    """Spans of at most `CHUNK_ROWS` values and, but for a single larger one, `CHUNK_BYTES` bytes."""
+    start = size = 0
+    for at, value in enumerate(values):
+        length = len(value or b"")
+        if at > start and (at - start == CHUNK_ROWS or size + length > CHUNK_BYTES):
+            yield start, at
+            start, size = at, 0
+        size += length
+    if start < len(values):
+        yield start, len(values)
