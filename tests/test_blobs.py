@@ -94,11 +94,11 @@ def test_unnest_inverts_nest(states: list[list[bytes]]) -> None:
 
 def test_fixed_rows() -> None:
     rows = np.arange(6, dtype=np.int64).reshape(3, 2)
-    assert blobs.to_fixed(blobs.fixed(rows), np.int64, 2).tolist() == rows.tolist()
-    assert blobs.to_fixed(binary([b"", (7).to_bytes(8, "little")]), np.int64).tolist() == [[0], [7]]
+    assert blobs.unfixed(blobs.fixed(rows), np.int64, 2).tolist() == rows.tolist()
+    assert blobs.unfixed(binary([b"", (7).to_bytes(8, "little")]), np.int64).tolist() == [0, 7]
     assert len(blobs.fixed(rows[:0])) == 0
     with pytest.raises(StoreError, match="should hold 2 items"):
-        blobs.to_fixed(blobs.fixed(rows), np.int32, 2)
+        blobs.unfixed(blobs.fixed(rows), np.int32, 2)
     with pytest.raises(StoreError, match="multiple of 8"):
         blobs.to_runs(binary([b"abc"]), np.int64)
 

@@ -144,8 +144,8 @@ def fixed(rows: npt.NDArray[Any]) -> pa.BinaryArray:
     return runs(rows, np.full(len(rows), rows[0].size if len(rows) else 0, np.int64))
 
 
-def to_fixed(blobs: pa.BinaryArray, dtype: npt.DTypeLike, width: int = 1) -> npt.NDArray[Any]:
-    """Rows [n, width] of byte strings made by `fixed`; zeros for an empty byte string.
+def unfixed(blobs: pa.BinaryArray, dtype: npt.DTypeLike = np.int64, width: int = 1) -> npt.NDArray[Any]:
+    """Rows of byte strings made by `fixed`, [n] or (where width > 1) [n, width]; zeros for an empty byte string.
 
     Raises:
         StoreError: a byte string is neither empty nor `width` items long.
@@ -156,7 +156,7 @@ def to_fixed(blobs: pa.BinaryArray, dtype: npt.DTypeLike, width: int = 1) -> npt
         raise StoreError(f"a state is damaged: a section should hold {width} items of {np.dtype(dtype)}")
     rows = np.zeros((len(lengths), width), dtype)
     rows[full] = items.reshape(-1, width)
-    return rows
+    return rows[:, 0] if width == 1 else rows
 
 
 def one_each(items: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> pa.BinaryArray:
