@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.columns import whole
+
 _SIGN = np.uint64(1 << 63)
 
 
@@ -23,13 +25,15 @@ def encode_keys(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.BinaryArray
     Returns:
         `pa.BinaryArray[n]`.
     """
-    parts = [_encode_column(pa.concat_arrays(c.chunks) if isinstance(c, pa.ChunkedArray) and c.num_chunks else c) for c in columns]
+    parts = [_encode_column(whole(column)) for column in columns]
     return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
 
 
-def _encode_column(column: pa.Array | pa.ChunkedArray) -> pa.BinaryArray:
+def _encode_column(column: pa.Array) -> pa.BinaryArray:
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        column, kind = column.cast(pa.string()), pa.string()
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
         texts = column.cast(pa.binary())
         lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
         heads = _fixed(np.asarray(lengths, ">u4").view(np.uint8), 4)

@@ -9,15 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.lane import Lane
+from transforms.columns import integers, whole
 
 Ints = npt.NDArray[np.int64]
 NO_SEQUENCE = np.iinfo(np.int64).min
 _SIGN = np.uint64(1 << 63)
-
-
-def microseconds(column: pa.Array | pa.ChunkedArray) -> Ints:
-    """Timestamps (µs) without nulls as int64[n]."""
-    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
 
 
 @dataclass(frozen=True)
@@ -48,19 +44,18 @@ class Order:
     @staticmethod
     def of(rows: pa.RecordBatch | pa.Table) -> Order:
         """Order of rows by their system columns."""
-        codes = _whole(rows.column("_lane")).dictionary_encode()
+        codes = whole(rows.column("_lane")).dictionary_encode()
         keys = [Lane.parse(text).sort_key for text in codes.dictionary.to_pylist()]
         table = sorted(set(keys))
         ranks = np.asarray([table.index(key) for key in keys], np.int64)
-        sequence = _whole(rows.column("_sequence")).fill_null(NO_SEQUENCE)
         return Order(
-            microseconds(rows.column("_event_time")),
-            np.asarray(sequence.to_numpy(zero_copy_only=False), np.int64),
-            microseconds(rows.column("_arrival")),
-            ranks[codes.indices.to_numpy(zero_copy_only=False)] if len(keys) else np.zeros(0, np.int64),
+            integers(rows.column("_event_time")),
+            integers(whole(rows.column("_sequence")).fill_null(NO_SEQUENCE)),
+            integers(rows.column("_arrival")),
+            ranks[integers(codes.indices)],
             tuple(table),
-            np.asarray(_whole(rows.column("_offset")).to_numpy(zero_copy_only=False), np.int64),
-            np.asarray(_whole(rows.column("_part")).to_numpy(zero_copy_only=False), np.int64),
+            integers(rows.column("_offset")),
+            integers(rows.column("_part")),
         )
 
     def take(self, indices: Ints) -> Order:
@@ -113,13 +108,6 @@ class Order:
         return pa.BinaryArray.from_buffers(
             pa.binary(), len(at), [None, pa.py_buffer(offsets), pa.py_buffer(matrix.reshape(-1))]
         )
-
-
-def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if isinstance(column, pa.ChunkedArray):
-        combined = column.combine_chunks()
-        return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
-    return column
 
 
 def _big_endian(values: Ints) -> npt.NDArray[np.uint8]:

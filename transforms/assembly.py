@@ -1,0 +1,86 @@
+"""Assembly: stored answers, then defaults, derived and on-demand features, in the order asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from transforms.answers import NO_TIME, NOT_FOUND, NULL_VALUE, PRESENT, Answer, with_default
+from transforms.columns import flags
+from transforms.features import TIME
+from transforms.feature import Feature
+from transforms.frames import plain_column
+from transforms.requests import Request
+from transforms.selection import Output, Selection
+
+Ints = npt.NDArray[np.int64]
+
+
+def assemble(
+    selection: Selection, stored: Mapping[tuple[str, str], Answer], request: Request, instants: Ints
+) -> dict[str, Answer]:
+    """Answers of everything asked for, by address, in the order asked.
+
+    Args:
+        selection: the features asked for.
+        stored: answers of the aggregate and latest features needed, by (role, feature name).
+        request: n rows.
+        instants: int64[n], µs: what `now` is to each row.
+
+    Returns:
+        Answers with defaults filled in.
+    """
+    now = pa.array(instants, TIME, mask=instants == NO_TIME)
+    done: dict[str, Answer] = {}
+    for output in selection.needed():
+        if output.feature.kind in ("aggregate", "latest"):
+            answer = stored[output.role, output.feature.name]
+        elif output.function is None:
+            answer = _derived(output, done, now)
+        else:
+            answer = _on_demand(output, done, request, now)
+        done[output.address] = with_default(answer, output.feature)
+    return {output.address: done[output.address] for output in selection.outputs}
+
+
+def _derived(output: Output, done: Mapping[str, Answer], now: pa.Array) -> Answer:
+    assert output.feature.sql is not None
+    answers = {name: done[f"{output.role}:{name}"] for name in output.feature.inputs}
+    frame = _frame({**{name: answer.values for name, answer in answers.items()}, "now": now})
+    values = plain_column(output.feature.sql.evaluate(frame).to_arrow()).cast(output.feature.dtype)
+    return _computed(output.feature, values, list(answers.values()))
+
+
+def _on_demand(output: Output, done: Mapping[str, Answer], request: Request, now: pa.Array) -> Answer:
+    assert output.function is not None
+    function = output.function
+    answers = {address: done[address] for address in function.inputs}
+    frame = _frame(
+        {
+            **{address: answer.values for address, answer in answers.items()},
+            **{name: request.given.column(name) for name in function.request},
+            "now": now,
+        }
+    )
+    values = plain_column(function.evaluate(frame)[output.feature.name].to_arrow()).cast(output.feature.dtype)
+    return _computed(output.feature, values, list(answers.values()))
+
+
+def _computed(feature: Feature, values: pa.Array, inputs: Sequence[Answer]) -> Answer:
+    """Answer of a computed feature: as new as its newest input; not found when none of its inputs is."""
+    null = flags(values.is_null())
+    statuses = np.where(null, NULL_VALUE, PRESENT).astype(np.uint8)
+    times = np.full(len(values), NO_TIME)
+    if inputs:
+        times = np.maximum.reduce([answer.times for answer in inputs])
+        lost = np.logical_and.reduce([answer.statuses == NOT_FOUND for answer in inputs])
+        statuses[null & lost] = NOT_FOUND
+    return Answer(values, statuses, times)
+
+
+def _frame(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(pa.table(dict(columns))))

@@ -1,0 +1,77 @@
+"""Blocks: which states of a view share cells, and which of those a store already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.errors import RequestError
+from schemas.fingerprint import fingerprint
+from schemas.state import Block, StateSpec
+from schemas.types import type_text
+from transforms.view import CompiledView
+from transforms.feature import Feature
+
+
+def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Block, ...]:
+    """Blocks that hold every state of a view: those stored, then new ones for what they lack.
+
+    A stored block stays as it is, whole, while the rows that it is folded from are the same and some feature still
+    reads it; states that no such block holds get one new block per hop, so that only they are backfilled.
+
+    Args:
+        view: the compiled view.
+        stored: blocks applied earlier, of any view.
+
+    Returns:
+        Blocks, stored ones first and in their order.
+    """
+    wanted = {state.fingerprint for state in view.states}
+    columns = {f.column: f.dtype for f in view.features if f.kind == "latest" and f.column is not None}
+    kept = [
+        block
+        for block in stored
+        if block.view == view.name
+        and block.rows_fingerprint == view.rows_fingerprint
+        and (
+            any(state.fingerprint in wanted for state in block.states)
+            or (block.kind == "latest" and block.ties == view.ties and any(name in columns for name, _ in block.columns))
+        )
+    ]
+    held = {state.fingerprint for block in kept for state in block.states}
+    by_hop: dict[int | None, list[StateSpec]] = {}
+    for state in view.states:
+        if state.fingerprint not in held:
+            by_hop.setdefault(state.hop, []).append(state)
+    new = [_tiles_block(view, hop, states) for hop, states in by_hop.items()]
+    held_columns = {name for block in kept if block.kind == "latest" for name, _ in block.columns}
+    missing = tuple(sorted((name, kind) for name, kind in columns.items() if name not in held_columns))
+    if missing:
+        names = [f"{name}:{type_text(kind)}" for name, kind in missing]
+        identity = fingerprint("latest", view.rows_fingerprint, view.ties, names)
+        new.append(
+            Block(
+                identity, view.name, view.entity.name, "latest", None, (), missing, view.rows_fingerprint, view.ties
+            )
+        )
+    return (*kept, *new)
+
+
+def _tiles_block(view: CompiledView, hop: int | None, states: Sequence[StateSpec]) -> Block:
+    ordered = tuple(sorted(states, key=lambda state: state.fingerprint))
+    identity = fingerprint("tiles", view.rows_fingerprint, hop, [state.fingerprint for state in ordered])
+    return Block(identity, view.name, view.entity.name, "tiles", hop, ordered, (), view.rows_fingerprint, view.ties)
+
+
+def holder(feature: Feature, blocks: Sequence[Block]) -> Block:
+    """The block that holds what a stored feature is answered from.
+
+    Raises:
+        RequestError: no block does: the definition has not been applied.
+    """
+    for block in blocks:
+        if feature.state is not None:
+            if any(state.fingerprint == feature.state.fingerprint for state in block.states):
+                return block
+        elif block.kind == "latest" and any(name == feature.column for name, _ in block.columns):
+            return block
+    raise RequestError(f"{feature.view}:{feature.name}: not applied yet; run twinbeam apply")
