@@ -38,6 +38,12 @@ class Lane:
         return head + struct.pack(">I", self.number) + self.id.encode() + b"\0"
 
     @staticmethod
+    def of_sort_key(key: bytes) -> Lane:
+        """Lane of a sort key."""
+        source, kind, rest = key.split(b"\0", 2)
+        return Lane(source.decode(), kind.decode(), rest[4:-1].decode(), struct.unpack(">I", rest[:4])[0])
+
+    @staticmethod
     def parse(text: str) -> Lane:
         """Lane of a name.
 

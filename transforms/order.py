@@ -95,6 +95,12 @@ class Order:
         back[np.concatenate(where)] = np.arange(len(order))
         return pa.concat_arrays(pieces).take(pa.array(back))
 
+    @staticmethod
+    def origin(rest: bytes) -> tuple[Lane, int]:
+        """Lane and offset of a place, from what `encode` gives behind the event time."""
+        lane = Lane.of_sort_key(rest[16:-12])
+        return lane, int.from_bytes(rest[-12:-4], "big") - (1 << 63)
+
     def _encode_lane(self, at: Ints, key: bytes) -> pa.BinaryArray:
         width = 36 + len(key)
         matrix = np.empty((len(at), width), np.uint8)
