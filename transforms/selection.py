@@ -1,0 +1,62 @@
+"""Selections: which features are asked for, in which order, and what is needed to answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from transforms.feature import Feature
+from transforms.on_demand import OnDemandFunction
+from transforms.view import CompiledView
+
+
+@dataclass(frozen=True)
+class Output:
+    """One feature that is asked for, or needed by one that is.
+
+    Attributes:
+        address: as asked, `view:feature`, `role:feature` of an alias, or `function:feature`.
+        role: what stands before the colon: the view's name, the alias' role, or the function's name.
+        view: the compiled view; None for an on-demand feature.
+        feature: the feature.
+        keys: (column of the entity, column of the spine or request) in the order of `Entity.asked`.
+        function: the on-demand function; None for a stored or derived feature.
+    """
+
+    address: str
+    role: str
+    view: CompiledView | None
+    feature: Feature
+    keys: tuple[tuple[str, str], ...] = ()
+    function: OnDemandFunction | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Features in the order asked, each once.
+
+    Attributes:
+        outputs: what is asked for.
+        hidden: what those need besides, inputs before the features that read them.
+        request: column -> type of everything a request gives for on-demand functions.
+        fingerprint: 16 hex characters over the fingerprints of all outputs.
+        strict: whether a training set leaves out events at the instant itself, by default.
+        service: name of the service asked for, or "".
+    """
+
+    outputs: tuple[Output, ...]
+    hidden: tuple[Output, ...]
+    request: Mapping[str, pa.DataType]
+    fingerprint: str
+    strict: bool = False
+    service: str = ""
+
+    def needed(self) -> tuple[Output, ...]:
+        """Outputs and hidden inputs, each once, inputs before the features that read them."""
+        return self._ordered()
+
+    def _ordered(self) -> tuple[Output, ...]:
+        rank = {"aggregate": 0, "latest": 0, "derived": 1, "on_demand": 2}
+        return tuple(sorted((*self.hidden, *self.outputs), key=lambda output: rank[output.feature.kind]))
