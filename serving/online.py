@@ -141,7 +141,7 @@ class OnlineReader:
     ) -> Ints:
         newest = np.full(request.rows, NO_TIME)
         for cells in answers:
-            newest = np.maximum(newest, cells.newest())
+            newest = np.maximum(newest, cells.newest(), dtype=np.int64)
         if instant is None:
             return newest
         late = np.flatnonzero(newest > instant)
@@ -151,7 +151,7 @@ class OnlineReader:
                 f"now is older than events that have been folded already, for {len(late)} of {request.rows} rows "
                 f"({rows}); for a time in the past use training_set"
             )
-        return np.maximum(newest, instant)
+        return np.asarray(np.maximum(newest, instant), np.int64)
 
 
 def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:

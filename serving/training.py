@@ -67,8 +67,8 @@ def training_set(
     stored: dict[tuple[str, str], Answer] = {}
     coincident = np.zeros(request.rows, np.bool_)
     for outputs in by_role(selection).values():
-        answers, same = _role(offline, outputs, request, instants, strict, known)
-        stored.update(answers)
+        found, same = _role(offline, outputs, request, instants, strict, known)
+        stored.update(found)
         coincident |= same
     answers = assemble(selection, stored, request, instants)
     report = {"rows": request.rows, "coincident": int(coincident.sum()), "left_out": int(strict)}

@@ -26,4 +26,4 @@ def same_values(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
         )
     else:
         equal = flags(pa.compute.equal(left, right).fill_null(False))
-    return (equal & ~null_left & ~null_right) | (null_left & null_right)
+    return np.asarray((equal & ~null_left & ~null_right) | (null_left & null_right), np.bool_)

@@ -104,7 +104,8 @@ class Features:
         pq.write_table(self.to_arrow(), path, compression="zstd")
 
     def _column(self, address: str) -> str:
-        return column_name(address) if self.names == "full" else address.split(":", 1)[1]
+        role, name = address.split(":", 1)
+        return column_name(role, name) if self.names == "full" else name
 
 
 def _datetimes(times: Ints) -> list[datetime | None]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.accumulators.blobs import fixed
 from transforms.columns import whole
 
 _SIGN = np.uint64(1 << 63)
@@ -36,7 +37,7 @@ def _encode_column(column: pa.Array) -> pa.BinaryArray:
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         texts = column.cast(pa.binary())
         lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
-        heads = _fixed(np.asarray(lengths, ">u4").view(np.uint8), 4)
+        heads = fixed(np.asarray(lengths, ">u4"))
         return pc.binary_join_element_wise(heads, texts, pa.scalar(b"", pa.binary()))
     if pa.types.is_date32(kind):
         column = column.cast(pa.int32())
@@ -44,11 +45,5 @@ def _encode_column(column: pa.Array) -> pa.BinaryArray:
         column = column.cast(pa.int8())
     numbers = column.cast(pa.int64())
     values = np.asarray(numbers.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-    encoded = _fixed((values.view(np.uint64) ^ _SIGN).astype(">u8").view(np.uint8), 8)
+    encoded = fixed((values.view(np.uint64) ^ _SIGN).astype(">u8"))
     return pc.if_else(numbers.is_valid(), encoded, pa.scalar(None, pa.binary())) if numbers.null_count else encoded
-
-
-def _fixed(data: np.ndarray, width: int) -> pa.BinaryArray:
-    count = len(data) // width
-    offsets = np.arange(0, (count + 1) * width, width, np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])

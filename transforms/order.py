@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.lane import Lane
+from transforms.accumulators.blobs import fixed
 from transforms.columns import integers, whole
 
 Ints = npt.NDArray[np.int64]
@@ -110,10 +111,7 @@ class Order:
         matrix[:, 24 : 24 + len(key)] = np.frombuffer(key, np.uint8)
         matrix[:, -12:-4] = _big_endian(self.offset[at])
         matrix[:, -4:] = self.part[at].astype(">u4").view(np.uint8).reshape(-1, 4)
-        offsets = np.arange(0, (len(at) + 1) * width, width, np.int32)
-        return pa.BinaryArray.from_buffers(
-            pa.binary(), len(at), [None, pa.py_buffer(offsets), pa.py_buffer(matrix.reshape(-1))]
-        )
+        return fixed(matrix)
 
 
 def _big_endian(values: Ints) -> npt.NDArray[np.uint8]:
