@@ -21,7 +21,6 @@ DEV = [
     "import-linter>=2.1",
     "mypy>=1.15",
     "pandas>=2.2",
-    "pyarrow-stubs>=17",
     "pytest>=9",
     "pytest-randomly>=3.15",
     "pytest-xdist>=3.6",
