@@ -199,7 +199,7 @@ def test_it_travels_by_pickle_and_opens_again(topics: EmbeddedTopics) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "topics.db"
     path.write_bytes(b"no database at all" * 1_000)
-    with pytest.raises(StoreError, match="topics.db"):
+    with pytest.raises(StoreError, match=r"topics\.db"):
         EmbeddedTopics(path).names()
 
 
