@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from schemas.errors import RequestError
+from schemas.state import Block
 from serving.log import LoggedAnswer
 from serving.stores.offline import OfflineStore
 from serving.training import by_role, read_rows
@@ -21,8 +23,6 @@ from transforms.equality import same_values
 from transforms.requests import read_request, role_keys
 from transforms.selection import Output
 from transforms.view import CompiledView
-from schemas.errors import RequestError
-from schemas.state import Block
 
 
 @dataclass(frozen=True)

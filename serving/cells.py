@@ -11,11 +11,11 @@ import numpy.typing as npt
 from schemas.state import Block
 from schemas.window import Window
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
-from transforms.view import CompiledView
 from transforms.feature import Feature
 from transforms.latest import LatestCells
 from transforms.ranges import expand
 from transforms.tiles import StateFold, decode_cells
+from transforms.view import CompiledView
 from transforms.windows import BEGINNING, bounds
 
 Ints = npt.NDArray[np.int64]

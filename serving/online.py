@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from schemas.errors import DefinitionChanged, RequestError
 from schemas.state import Block
@@ -16,11 +15,11 @@ from serving.stores.base import SEALED, CellReader, OnlineStore, Slice
 from transforms.answers import NO_TIME, Answer
 from transforms.assembly import assemble
 from transforms.blocks import holder
-from transforms.view import CompiledView
-from transforms.columns import flags, integers
+from transforms.columns import integers
 from transforms.features import Features
 from transforms.requests import Request, role_keys
 from transforms.selection import Output, Selection
+from transforms.view import CompiledView
 
 Ints = npt.NDArray[np.int64]
 
@@ -196,5 +195,3 @@ def _first(block: Block, outputs: Sequence[Output], instant: int | None) -> int:
 def _view(output: Output) -> CompiledView:
     assert output.view is not None
     return output.view
-
-

@@ -16,10 +16,10 @@ from serving.tables import rows_table
 from transforms.answers import Answer
 from transforms.asof import History, needed_columns
 from transforms.assembly import assemble
-from transforms.view import CompiledView
 from transforms.features import Features
 from transforms.requests import Request, read_request, role_keys, spine_instants
 from transforms.selection import Output, Selection
+from transforms.view import CompiledView
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,7 +82,9 @@ def check_options(selection: Selection, known: str, strict: bool | None, names: 
         RequestError: an option has no legal value.
     """
     if known not in KNOWN:
-        raise RequestError(f"known={known!r}: give one of {', '.join(map(repr, KNOWN))}.{did_you_mean(str(known), KNOWN)}")
+        raise RequestError(
+            f"known={known!r}: give one of {', '.join(map(repr, KNOWN))}.{did_you_mean(str(known), KNOWN)}"
+        )
     if names not in ("full", "short"):
         raise RequestError(f"names={names!r}: give 'full' or 'short'")
     return selection.strict if strict is None else strict

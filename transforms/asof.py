@@ -13,12 +13,12 @@ from schemas.state import StateSpec
 from schemas.window import Window
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
 from transforms.columns import flags, integers, whole
-from transforms.view import CompiledView
 from transforms.feature import Feature
 from transforms.keys import encode_keys
 from transforms.order import Order
 from transforms.ranges import Extremes, RangeFold, expand
 from transforms.tiles import StateFold
+from transforms.view import CompiledView
 from transforms.windows import bounds
 
 Ints = npt.NDArray[np.int64]

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from transforms.answers import NO_TIME, NOT_FOUND, NULL_VALUE, PRESENT, Answer, with_default
 from transforms.columns import flags
-from transforms.features import TIME
 from transforms.feature import Feature
+from transforms.features import TIME
 from transforms.frames import plain_column
 from transforms.requests import Request
 from transforms.selection import Output, Selection

@@ -8,8 +8,8 @@ from schemas.errors import RequestError
 from schemas.fingerprint import fingerprint
 from schemas.state import Block, StateSpec
 from schemas.types import type_text
-from transforms.view import CompiledView
 from transforms.feature import Feature
+from transforms.view import CompiledView
 
 
 def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Block, ...]:
@@ -34,7 +34,9 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
         and block.rows_fingerprint == view.rows_fingerprint
         and (
             any(state.fingerprint in wanted for state in block.states)
-            or (block.kind == "latest" and block.ties == view.ties and any(name in columns for name, _ in block.columns))
+            or (
+                block.kind == "latest" and block.ties == view.ties and any(name in columns for name, _ in block.columns)
+            )
         )
     ]
     held = {state.fingerprint for block in kept for state in block.states}
@@ -49,9 +51,7 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
         names = [f"{name}:{type_text(kind)}" for name, kind in missing]
         identity = fingerprint("latest", view.rows_fingerprint, view.ties, names)
         new.append(
-            Block(
-                identity, view.name, view.entity.name, "latest", None, (), missing, view.rows_fingerprint, view.ties
-            )
+            Block(identity, view.name, view.entity.name, "latest", None, (), missing, view.rows_fingerprint, view.ties)
         )
     return (*kept, *new)
 

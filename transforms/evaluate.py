@@ -24,7 +24,9 @@ from transforms.selection import Output, Selection
 from transforms.view import CompiledView
 
 
-def evaluate(features: Any, events: Mapping[str, Any], spine: Any, known: str = "event", strict: bool = False) -> Features:
+def evaluate(
+    features: Any, events: Mapping[str, Any], spine: Any, known: str = "event", strict: bool = False
+) -> Features:
     """Features of the given events as of the rows of a spine, by the definitions alone.
 
     Pure: reads no project, store or clock; the way to unit-test a definition. An event is taken to have arrived at

@@ -80,7 +80,9 @@ class Features:
         names = [*self.given.column_names, *(self._column(address) for address in self.answers)]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise RequestError(f"names={self.names!r}: columns would share the name {sorted(twice)[0]!r}; use names='full'")
+            raise RequestError(
+                f"names={self.names!r}: columns would share the name {sorted(twice)[0]!r}; use names='full'"
+            )
         metadata = {"twinbeam.fingerprint": self.fingerprint, "twinbeam.report": json.dumps(dict(self.report))}
         return pa.table(columns, names=names).replace_schema_metadata(metadata)
 

@@ -117,7 +117,9 @@ def spine_instants(request: Request, selection: Selection, time: str | None) -> 
     """
     table = request.given
     candidates = [
-        field.name for field in table.schema if pa.types.is_timestamp(field.type) and field.name not in selection.request
+        field.name
+        for field in table.schema
+        if pa.types.is_timestamp(field.type) and field.name not in selection.request
     ]
     if time is None:
         keys = column_types(selection)
@@ -128,7 +130,9 @@ def spine_instants(request: Request, selection: Selection, time: str | None) -> 
         time = candidates[0]
     elif time not in table.column_names:
         hint = did_you_mean(time, table.column_names)
-        raise RequestError(f"spine: time column {time!r} is missing; columns are {', '.join(table.column_names)}.{hint}")
+        raise RequestError(
+            f"spine: time column {time!r} is missing; columns are {', '.join(table.column_names)}.{hint}"
+        )
     column = _instants(table.column(time), time)
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
@@ -149,7 +153,9 @@ def _instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_date(kind):
         return column.cast(pa.timestamp("us")).cast(TIME)
     if not pa.types.is_timestamp(kind):
-        raise RequestError(f"spine: time column {name!r} is {kind}; give timestamps (naive ones are UTC) or ISO 8601 text")
+        raise RequestError(
+            f"spine: time column {name!r} is {kind}; give timestamps (naive ones are UTC) or ISO 8601 text"
+        )
     if kind.unit == "ns":
         column = pc.floor_temporal(column, 1, "microsecond")
     return column.cast(pa.timestamp("us", kind.tz)).cast(TIME)

@@ -15,12 +15,12 @@ from schemas.state import Block, StateSpec
 from transforms.accumulators.base import Accumulator, Inputs
 from transforms.accumulators.blobs import fixed, pack, unfixed, unpack
 from transforms.accumulators.build import accumulator
-from transforms.view import CompiledView
 from transforms.cells import Cells
 from transforms.columns import integers, whole
 from transforms.keys import encode_keys
 from transforms.order import Order
 from transforms.sql import Expression, compile_sql
+from transforms.view import CompiledView
 from transforms.windows import floor
 
 Ints = npt.NDArray[np.int64]
@@ -154,4 +154,3 @@ def decode_cells(folds: Sequence[StateFold], blobs: Sequence[bytes]) -> tuple[In
     """
     sections = unpack(pa.array(blobs, pa.binary()), 1 + len(folds))
     return unfixed(sections[0]), [fold.accumulator.decode(part) for fold, part in zip(folds, sections[1:], strict=True)]
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +70,13 @@ class CellReader(Protocol):
 
     def marks(self, logs: Sequence[str]) -> list[Mark]:
         """Marks of the logs, of all lanes."""
+
+    def snapshot(self) -> AbstractContextManager[CellReader]:
+        """A reader for several reads that belong together, to be used by one thread.
+
+        All of them see one state of the store where it has transactions over entities; elsewhere cells read in it
+        hold at least what marks read before them say.
+        """
 
 
 class CellWriter(Protocol):
