@@ -1,0 +1,100 @@
+"""The graph: everything past the reader, the same in batch and in streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipelines.coder import BatchCoder
+from pipelines.envelope import Envelope
+from pipelines.work import JobRef, Work
+
+COMPOSITE = "features"
+CODERS = {pa.RecordBatch: BatchCoder}
+
+
+class FeaturePipeline(beam.PTransform):
+    """Batches of all lanes into both stores: decode, row rules of every view, offline and online sink.
+
+    One stream of batches through one chain; each step takes the kinds of batch that it knows, by their envelopes.
+
+    Args:
+        job: the job.
+    """
+
+    def __init__(self, job: JobRef) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, batches: Any) -> Any:
+        events = batches | "decode" >> beam.ParDo(Decode(self._job)).with_output_types(pa.RecordBatch)
+        rows = events | "views" >> beam.ParDo(Views(self._job)).with_output_types(pa.RecordBatch)
+        rows | "offline" >> beam.ParDo(OfflineSink(self._job)).with_output_types(pa.RecordBatch)
+        rows | "online" >> beam.ParDo(OnlineSink(self._job)).with_output_types(pa.RecordBatch)
+        return rows
+
+
+class _Step(beam.DoFn):
+    """A step with the work of its process."""
+
+    def __init__(self, job: JobRef) -> None:
+        self._job = job
+        self._work: Work | None = None
+
+    def setup(self) -> None:
+        self._work = self._job.open()
+
+    @property
+    def work(self) -> Work:
+        """The work of this process."""
+        return self._work or self._job.open()
+
+
+class Decode(_Step):
+    """Log records into checked events and dead letters."""
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        envelope = Envelope.of(batch)
+        with self.work.guard() as work:
+            yield from work.intakes[envelope.source].take(batch, envelope)
+
+
+class Views(_Step):
+    """Events into rows of every view; other batches pass."""
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        envelope = Envelope.of(batch)
+        with self.work.guard() as work:
+            if envelope.kind == "events":
+                yield from work.views[envelope.source].apply(batch, envelope)
+            else:
+                yield batch
+
+
+class OfflineSink(_Step):
+    """Events, rows and dead letters into the offline store, when a commit is due."""
+
+    def process(self, batch: pa.RecordBatch) -> None:
+        with self.work.guard() as work:
+            work.buffer.add(batch, Envelope.of(batch))
+
+    def finish_bundle(self) -> None:
+        with self.work.guard() as work:
+            work.flush_offline()
+
+
+class OnlineSink(_Step):
+    """Rows into the online store, at the end of every bundle."""
+
+    def process(self, batch: pa.RecordBatch) -> None:
+        envelope = Envelope.of(batch)
+        if envelope.kind == "rows":
+            with self.work.guard() as work:
+                work.fold.add(batch, envelope)
+
+    def finish_bundle(self) -> None:
+        with self.work.guard() as work:
+            work.flush_online()

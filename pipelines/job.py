@@ -1,0 +1,91 @@
+"""The job: all that a worker must know of a run, pickled once and by value, opened once per process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import cloudpickle
+
+from pipelines.clock import Clock, SystemClock
+from pipelines.feed import LaneTask
+from pipelines.offline_buffer import FlushRule
+from pipelines.progress import FedView
+from pipelines.stores import Stores
+from schemas.source import Source
+from transforms.rules import RowRules
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a reader shares its time between reading and letting the sinks write.
+
+    Attributes:
+        lane_rows: most records of one lane per turn.
+        bundle_rows: records after which a bundle ends.
+        hold: µs after which a bundle ends, come what may.
+        linger: µs after its first record when a bundle ends.
+        poll: µs between two looks at logs that had nothing.
+    """
+
+    lane_rows: int = 20_000
+    bundle_rows: int = 500_000
+    hold: int = 500_000
+    linger: int = 10_000
+    poll: int = 10_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, as its workers know it.
+
+    Attributes:
+        name: unique name of the run.
+        stores: the stores and the broker.
+        sources: the sources read, by name.
+        views: the views fed.
+        others: by source, row rules of the project's views that this run does not feed.
+        lanes: what is read of each lane.
+        ends: whether an unbounded reader stops once it has caught up.
+        max_skew: µs by which an event may be later than its arrival.
+        pace: of the reader.
+        rule: when the offline sink commits.
+        cache_bytes: budget of the cache of cells.
+        clock: what tells the time.
+    """
+
+    name: str
+    stores: Stores
+    sources: Mapping[str, Source]
+    views: tuple[FedView, ...]
+    others: Mapping[str, tuple[RowRules, ...]]
+    lanes: tuple[LaneTask, ...]
+    ends: bool
+    max_skew: int
+    pace: Pace = field(default_factory=Pace)
+    rule: FlushRule = field(default_factory=FlushRule)
+    cache_bytes: int = 256 << 20
+    clock: Clock = field(default_factory=SystemClock)
+
+
+def pickled(job: Job, modules: Iterable[str]) -> bytes:
+    """Bytes of a job; functions of definition files are in them whole, since workers have no such modules.
+
+    Args:
+        job: the job.
+        modules: names of the packages that the definition files were loaded under.
+    """
+    packages = tuple(modules)
+    by_value = [
+        module
+        for name, module in list(sys.modules.items())
+        if any(name == package or name.startswith(f"{package}.") for package in packages)
+    ]
+    for module in by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(job))
+    finally:
+        for module in by_value:
+            cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,152 @@
+"""The work of one process on a job: its open stores, buffers, caches and counters, shared by all of its steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cloudpickle
+import pyarrow as pa
+
+from pipelines.cell_cache import CellCache
+from pipelines.decode import Intake
+from pipelines.feed import Feed, LaneTask
+from pipelines.fold import OnlineFold
+from pipelines.job import Job
+from pipelines.monitor import Monitor
+from pipelines.offline_buffer import OfflineBuffer
+from pipelines.progress import Progress
+from pipelines.views import SourceViews
+from schemas.lane import Lane
+from transforms.order import microseconds
+
+_OPEN: dict[str, Work] = {}
+_LOCK = threading.Lock()
+
+
+class Work:
+    """Everything that the steps of one process share while a job runs.
+
+    Args:
+        job: the job.
+
+    Attributes:
+        job: the job.
+        clock: its clock.
+        stop: set to end an unbounded reader.
+        monitor: counters.
+        feed: the lanes.
+        fold: the online side.
+        buffer: the offline side.
+        intakes: by source.
+        views: by source.
+        error: the first error of a step.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.clock = job, job.clock
+        self.stop = threading.Event()
+        self.error: Exception | None = None
+        self._online, self._offline = job.stores.online(), job.stores.offline()
+        self._topics = (
+            job.stores.topics() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
+        )
+        progress = Progress.read(self._offline, self._online, job.sources, job.views)
+        self.monitor = Monitor(fed.view.name for fed in job.views)
+        self.feed = Feed(job.lanes, self._reader)
+        self.fold = OnlineFold(job.views, self._online, progress, CellCache(job.cache_bytes))
+        self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
+        seams = {task.lane.text: task.seam for task in job.lanes}
+        self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
+        self.views = {
+            name: SourceViews(
+                source,
+                [fed for fed in job.views if fed.takes(name)],
+                job.others.get(name, ()),
+                progress,
+                self.monitor,
+            )
+            for name, source in job.sources.items()
+        }
+
+    @contextmanager
+    def guard(self) -> Iterator[Work]:
+        """Remembers the first error raised inside, as it was, and lets it pass."""
+        try:
+            yield self
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+    def pulse(self) -> int | None:
+        """A number that changes when a live log may have more; None if that cannot be told cheaply."""
+        return None if self._topics is None else self._topics.data_version()
+
+    def lag(self) -> int | None:
+        """Records of live topics that are not read yet; None if none is read live."""
+        if self._topics is None:
+            return None
+        ends: dict[str, dict[int, int]] = {}
+        behind = 0
+        for task in self.job.lanes:
+            if task.live and task.lane.kind == "topic":
+                topic = self.job.sources[task.lane.source].topic or ""
+                if topic not in ends:
+                    ends[topic] = self._topics.ends(topic)
+                behind += max(ends[topic].get(task.lane.number, 0) - self.feed.positions[task.lane.text], 0)
+        return behind
+
+    def flush_online(self) -> None:
+        """Folds and writes what the bundle brought."""
+        self.fold.flush(self._stored)
+
+    def flush_offline(self, everything: bool = False) -> None:
+        """Commits what is held, if it is due or everything is wanted."""
+        elapsed = self.clock.elapsed()
+        if everything or self.buffer.due(elapsed):
+            self.buffer.flush(elapsed, everything)
+
+    def close(self) -> None:
+        """Commits what is held, unless a step failed, and closes everything."""
+        with _LOCK:
+            if _OPEN.get(self.job.name) is self:
+                del _OPEN[self.job.name]
+        try:
+            if self.error is None:
+                self.flush_online()
+                self.flush_offline(everything=True)
+        finally:
+            self.feed.close()
+            self._online.close()
+
+    def _stored(self, lane: Lane, rows: pa.RecordBatch) -> None:
+        if lane.kind == "topic" and rows.num_rows:
+            self.monitor.take_freshness(self.clock.now() - int(microseconds(rows.column("_arrival")).min()))
+
+    def _reader(self, task: LaneTask, past: bool) -> object:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """A job as the steps of a graph carry it: pickled, and opened once per process.
+
+    Attributes:
+        name: of the run.
+        content: the pickled job.
+        lanes: the lanes with their first offsets.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    lanes: tuple[LaneTask, ...]
+
+    def open(self) -> Work:
+        """The work of this process on the job."""
+        with _LOCK:
+            work = _OPEN.get(self.name)
+            if work is None or work.error is not None:
+                work = _OPEN[self.name] = Work(cloudpickle.loads(self.content))
+            return work
