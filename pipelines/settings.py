@@ -1,0 +1,264 @@
+"""Settings of a project: twinbeam.toml, merged with one environment of it, checked as a whole."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
+from schemas.errors import SettingsError, did_you_mean
+from schemas.source import Source
+
+FILE = "twinbeam.toml"
+VARIABLE = "TWINBEAM_ENV"
+
+
+@dataclass(frozen=True)
+class OfflineSettings:
+    """Where the offline store is.
+
+    Attributes:
+        root: absolute folder, or object-store URL.
+        options: of the object store, secrets included, verbatim.
+    """
+
+    root: str
+    options: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OnlineSettings:
+    """Where the online store is: `store` names its kind, `path` the SQLite file."""
+
+    store: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Where topics are: `broker` names its kind, `path` the SQLite file of the embedded one."""
+
+    broker: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How pipelines run.
+
+    Attributes:
+        runner: kind of runner.
+        max_skew: µs by which an event's time may lie after its arrival.
+        flush: µs between commits to the offline store while rows come in.
+    """
+
+    runner: str
+    max_skew: int
+    flush: int
+
+
+@dataclass(frozen=True)
+class ServingSettings:
+    """How reads are answered: `log_sample` is the share (0 to 1) of answers that are logged for audits."""
+
+    log_sample: float
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where one source lies in this environment; never part of a fingerprint.
+
+    Attributes:
+        topic: instead of the definition's, or None.
+        files: absolute patterns instead of the definition's, or None.
+        lanes: number of lanes that its files are dealt to.
+        partitions: of its embedded topic when that is created.
+    """
+
+    topic: str | None = None
+    files: tuple[str, ...] | None = None
+    lanes: int = 1
+    partitions: int = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a project in one environment.
+
+    Attributes:
+        project: its name.
+        folder: absolute folder that relative paths start from.
+        env: the environment merged in, or None.
+        definitions: files or folders of definitions.
+        sources: by name, those that have settings of their own.
+    """
+
+    project: str
+    folder: Path
+    env: str | None
+    definitions: tuple[Path, ...]
+    offline: OfflineSettings
+    online: OnlineSettings
+    stream: StreamSettings
+    run: RunSettings
+    serving: ServingSettings
+    sources: Mapping[str, SourceSettings]
+
+    @staticmethod
+    def load(folder: str | Path, env: str | None = None) -> Settings:
+        """Settings of the project in a folder.
+
+        Args:
+            folder: holds twinbeam.toml.
+            env: environment (`[env.NAME]`); by default the one that the variable TWINBEAM_ENV names, if any.
+
+        Raises:
+            SettingsError: the file is missing or unreadable, or settings are unknown or have no legal value: all of
+                them, a line each.
+        """
+        path = Path(folder) / FILE
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(
+                f"{path.absolute()}: there is no such file; `twinbeam init FOLDER` makes a project"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"{path.absolute()}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path.absolute()}: is no TOML: {error}") from None
+        return Settings.of(values, folder, env or os.environ.get(VARIABLE) or None)
+
+    @staticmethod
+    def of(values: Mapping[str, Any], folder: str | Path, env: str | None = None) -> Settings:
+        """Settings from the values that a twinbeam.toml in that folder would hold.
+
+        Raises:
+            SettingsError: settings are unknown, missing or have no legal value.
+        """
+        home = Path(folder).absolute()
+        mistakes: list[str] = []
+        base = {key: value for key, value in values.items() if key != "env"}
+        envs = values.get("env", {})
+        _unknown(SHAPE, base, "", mistakes)
+        if not isinstance(envs, Mapping) or not all(isinstance(value, Mapping) for value in envs.values()):
+            mistakes.append("env: legal are tables named [env.NAME]")
+            envs = {}
+        for key, value in envs.items():
+            _unknown(SHAPE, value, f"env.{key}.", mistakes)
+        if env is not None and env not in envs:
+            known = f"legal is {listed(list(envs))}" if envs else f"{FILE} has no [env.NAME] tables"
+            mistakes.append(f"env: there is no environment {env!r}: {known}.{did_you_mean(env, envs)}")
+        read: dict[str, Any] = {}
+        options: dict[str, str] = {}
+        if not mistakes:
+            merged = _merged(_merged(DEFAULTS, base), envs[env] if env else {})
+            read = _read(SHAPE, merged, "", home, mistakes)
+        if not mistakes:
+            options = _with_secrets(read["offline"], home, mistakes)
+        if mistakes:
+            raise SettingsError("\n".join(f"{FILE}: {mistake}" for mistake in mistakes))
+        return _settings(read, options, home, env)
+
+    def source(self, name: str) -> SourceSettings:
+        """Settings of a source, the usual ones if it has none of its own."""
+        return self.sources.get(name, SourceSettings())
+
+    def files(self, source: Source) -> tuple[str, ...]:
+        """Absolute patterns (or URLs) of a source's files."""
+        own = self.source(source.name).files
+        return own if own is not None else tuple(located(pattern, self.folder) for pattern in source.patterns)
+
+    def topic(self, source: Source) -> str | None:
+        """Topic of a source, or None."""
+        return self.source(source.name).topic or source.topic
+
+    def check_sources(self, names: Iterable[str]) -> None:
+        """Checks that every `[sources.NAME]` names a source.
+
+        Raises:
+            SettingsError: one does not.
+        """
+        legal = list(names)
+        mistakes = [
+            f"{FILE}: sources.{name}: there is no source {name!r}: legal is {listed(legal)}.{did_you_mean(name, legal)}"
+            for name in self.sources
+            if name not in legal
+        ]
+        if mistakes:
+            raise SettingsError("\n".join(mistakes))
+
+
+def _unknown(shape: Mapping[str, Any], values: Mapping[str, Any], place: str, mistakes: list[str]) -> None:
+    """Notes settings that do not exist, and tables and values that stand in each other's place."""
+    for key, value in values.items():
+        if key not in shape:
+            mistakes.append(f"{place}{key}: unknown setting: legal is {listed(list(shape))}.{did_you_mean(key, shape)}")
+            continue
+        _unknown_in(shape[key], value, f"{place}{key}", mistakes)
+
+
+def _unknown_in(kind: Any, value: Any, place: str, mistakes: list[str]) -> None:
+    if callable(kind):
+        if isinstance(value, Mapping):
+            mistakes.append(f"{place}: is a value, not a table [{place}]")
+    elif not isinstance(value, Mapping):
+        mistakes.append(f"{place}: {value!r} is no table: legal is a table [{place}]")
+    elif isinstance(kind, Each):
+        for key, item in value.items():
+            _unknown_in(kind.kind, item, f"{place}.{key}", mistakes)
+    else:
+        _unknown(kind, value, f"{place}.", mistakes)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Base with `over` laid on it, table by table."""
+    both = {
+        key: _merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in over.items()
+    }
+    return {**base, **both}
+
+
+def _read(shape: Any, value: Any, place: str, folder: Path, mistakes: list[str]) -> Any:
+    """Values by their rules; notes those that have no legal value."""
+    if callable(shape):
+        try:
+            return shape(value, folder)
+        except ValueError as error:
+            mistakes.append(f"{place}: {error}")
+            return None
+    inner = f"{place}." if place else ""
+    if isinstance(shape, Each):
+        return {key: _read(shape.kind, item, f"{inner}{key}", folder, mistakes) for key, item in value.items()}
+    if not place and "project" not in value:
+        mistakes.append('project: is missing: legal is a name, as in project = "shop"')
+    return {key: _read(shape[key], item, f"{inner}{key}", folder, mistakes) for key, item in value.items()}
+
+
+def _with_secrets(offline: Mapping[str, Any], folder: Path, mistakes: list[str]) -> dict[str, str]:
+    """Options of the object store, secrets among them."""
+    try:
+        return dict(offline["options"]) | dict(secrets(offline["secrets"], folder, os.environ))
+    except ValueError as error:
+        mistakes.append(f"offline.secrets.{error}")
+        return {}
+
+
+def _settings(read: Mapping[str, Any], options: Mapping[str, str], folder: Path, env: str | None) -> Settings:
+    return Settings(
+        project=read["project"],
+        folder=folder,
+        env=env,
+        definitions=read["definitions"],
+        offline=OfflineSettings(read["offline"]["root"], options),
+        online=OnlineSettings(read["online"]["store"], read["online"]["sqlite"]["path"]),
+        stream=StreamSettings(read["stream"]["broker"], read["stream"]["sqlite"]["path"]),
+        run=RunSettings(**read["run"]),
+        serving=ServingSettings(read["serving"]["log_sample"]),
+        sources={name: SourceSettings(**values) for name, values in read["sources"].items()},
+    )

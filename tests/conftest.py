@@ -1,0 +1,62 @@
+"""What all tests share: no settings from outside, and no process or thread left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GRACE_SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see no settings of the one who runs them."""
+    for name in [name for name in os.environ if name.startswith("TWINBEAM_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts processes (as `subprocess.Popen` with text); those still running at the end of the test are killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[str]:
+        processes.append(subprocess.Popen(*args, text=True, **kwargs))
+        return processes[-1]
+
+    yield popen
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """A test ends the threads it starts (daemons of libraries aside)."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon:
+            thread.join(GRACE_SECONDS)
+            assert not thread.is_alive(), f"the test left thread {thread.name!r} behind"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Makes project folders: `project("name", definitions, more settings)` -> folder with twinbeam.toml, features.py."""
+
+    def make(name: str, definitions: str, settings: str = "") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "twinbeam.toml").write_text(f'project = "{name}"\n{settings}', encoding="utf-8")
+        (folder / "features.py").write_text(definitions, encoding="utf-8")
+        return folder
+
+    return make
