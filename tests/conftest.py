@@ -50,7 +50,7 @@ def _threads() -> Iterator[None]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Path]:
-    """Makes project folders: `project("name", definitions, more settings)` -> folder with twinbeam.toml, features.py."""
+    """Makes project folders: `project(name, definitions, more settings)` gives the folder."""
 
     def make(name: str, definitions: str, settings: str = "") -> Path:
         folder = tmp_path / name
