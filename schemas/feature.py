@@ -60,7 +60,10 @@ class Aggregation:
         return dict(self.params).get(name, default)
 
     def expand(self) -> list[tuple[str, str | None]]:
-        """Name and window (None: whole history) of each feature: `[column_]operation[k][_window][_offset_o][_by_column]`."""
+        """Name and window (None: whole history) of each feature.
+
+        A name is `[column_]operation[k][_window][_offset_o][_by_column]` if none is given.
+        """
         return [(self._name(window), window) for window in self.over or (None,)]
 
     def _name(self, window: str | None) -> str:
