@@ -91,15 +91,14 @@ def _read_lengths(data: Bytes, at: Ints, end: Ints) -> Ints:
 
 def join(pieces: Sequence[pa.BinaryArray]) -> pa.BinaryArray:
     """Concatenation of the pieces, state by state."""
-    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.binary()))  # type: ignore[call-overload, no-any-return]
+    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.binary()))
 
 
 def split(blobs: pa.BinaryArray) -> tuple[Ints, Bytes]:
     """Offsets int64[n + 1] and the bytes uint8[] that they point into (a view, not a copy)."""
     if not len(blobs):
         return np.zeros(1, np.int64), np.zeros(0, np.uint8)
-    buffers: list[Any] = list(blobs.buffers())
-    _, offsets, data = buffers
+    _, offsets, data = blobs.buffers()
     places = np.frombuffer(offsets, np.int32, len(blobs) + 1, 4 * blobs.offset).astype(np.int64)
     return places, np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
 
@@ -117,12 +116,8 @@ def runs(data: npt.NDArray[Any], lengths: Ints) -> pa.BinaryArray:
     offsets *= width
     if offsets[-1] > MAX_BYTES:
         raise OverflowError(f"{offsets[-1]} bytes of states at once; at most {MAX_BYTES} fit: take fewer states")
-    places: Any = offsets.astype(np.int32)
-    content: Any = flat.view(np.uint8)
-    array: Any = pa.Array.from_buffers(
-        pa.binary(), len(lengths), [None, pa.py_buffer(places), pa.py_buffer(content)], null_count=0
-    )
-    return array  # type: ignore[no-any-return]
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(flat.view(np.uint8))]
+    return pa.Array.from_buffers(pa.binary(), len(lengths), buffers, null_count=0)
 
 
 def to_runs(blobs: pa.BinaryArray, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], Ints]:
@@ -162,6 +157,14 @@ def unfixed(blobs: pa.BinaryArray, dtype: npt.DTypeLike = np.int64, width: int =
 def one_each(items: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> pa.BinaryArray:
     """Bytes of `items[i]` where `present[i]`, else an empty byte string."""
     return runs(items[present], present.astype(np.int64))
+
+
+def placed(items: pa.BinaryArray, present: npt.NDArray[np.bool_]) -> pa.BinaryArray:
+    """The next of `items` where `present[i]`, else an empty byte string: `one_each` for items of any length."""
+    offsets, data = split(items)
+    lengths = np.zeros(len(present), np.int64)
+    lengths[present] = np.diff(offsets)
+    return runs(data[offsets[0] : offsets[-1]], lengths)
 
 
 def cut(data: Bytes, starts: Ints, lengths: Ints) -> pa.BinaryArray:
