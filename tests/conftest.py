@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,37 @@ from typing import Any
 import pytest
 
 GRACE_SECONDS = 10.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "graph_only: builds a Beam pipeline to look at its graph, and does not run it")
+
+
+@pytest.fixture(autouse=True)
+def _every_pipeline_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that builds a Beam pipeline and never runs it has proven nothing, and fails."""
+    beam: Any = sys.modules.get("apache_beam")
+    if beam is None or request.node.get_closest_marker("graph_only"):
+        yield
+        return
+    built: list[Any] = []
+    ran: list[Any] = []
+    build, run = beam.Pipeline.__init__, beam.Pipeline.run
+
+    def building(pipeline: Any, *arguments: Any, **keywords: Any) -> None:
+        build(pipeline, *arguments, **keywords)
+        built.append(pipeline)
+
+    def running(pipeline: Any, *arguments: Any, **keywords: Any) -> Any:
+        ran.append(pipeline)
+        return run(pipeline, *arguments, **keywords)
+
+    monkeypatch.setattr(beam.Pipeline, "__init__", building)
+    monkeypatch.setattr(beam.Pipeline, "run", running)
+    yield
+    idle = [pipeline for pipeline in built if not any(pipeline is other for other in ran)]
+    if idle:
+        pytest.fail(f"{len(idle)} Beam pipelines were built and never run")
 
 
 @pytest.fixture(autouse=True)
