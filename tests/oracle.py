@@ -60,7 +60,9 @@ def answer(
     feature: Feature, rows: Sequence[Row] | None, t: int, strict: bool = False, known: str = "event"
 ) -> tuple[Any, str]:
     """Value and status of a feature at instant t; None instead of rows stands for a null key."""
-    rows = [row for row in rows or () if row["_event_time"] < t or (row["_event_time"] == t and not strict)]
+    if rows is None:
+        return feature.default, "NOT_FOUND"
+    rows = [row for row in rows if row["_event_time"] < t or (row["_event_time"] == t and not strict)]
     rows = [row for row in rows if known == "event" or row["_arrival"] <= t]
     result, status = (_latest if feature.kind == "latest" else _aggregate)(feature, rows, t)
     return (feature.default if result is None else result), status
@@ -167,7 +169,7 @@ def _moment(operation: str, values: list[Any], ddof: int) -> float | None:
     if operation == "stddev":
         return math.sqrt(_float(second / (n - ddof)))
     m2, m3, m4 = _float(second / n), _float(third / n), _float(fourth / n)
-    if second == 0:
+    if m2 == 0:
         return None
     return _divide(m3, m2 * math.sqrt(m2)) if operation == "skew" else _divide(m4, m2 * m2) - 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import StoreError
@@ -22,12 +22,14 @@ def params(operation: str, k: int) -> dict[str, int]:
     return {"k": k} if operation.endswith("_k") else {}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ORDERED), st.sampled_from(sorted(folding.VALUES)), st.integers(1, 3), st.booleans(), st.data())
 def test_one_column(operation: str, kind: str, k: int, keep_null: bool, data: st.DataObject) -> None:
     spec = folding.spec(operation, {"x": kind}, {**params(operation, k), "keep_null": keep_null})
     folding.check(Ordered(spec), data.draw(folding.rows({"x": kind})), data)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ORDERED), st.lists(st.sampled_from(sorted(folding.VALUES)), min_size=2, max_size=3), st.data())
 def test_structs_of_several_columns_are_never_skipped(operation: str, kinds: list[str], data: st.DataObject) -> None:
     types = {f"c{at}": kind for at, kind in enumerate(kinds)}
@@ -35,11 +37,13 @@ def test_structs_of_several_columns_are_never_skipped(operation: str, kinds: lis
     folding.check(Ordered(spec), data.draw(folding.rows(types)), data)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["top_k", "bottom_k"]), st.sampled_from(sorted(folding.SCALARS)), st.integers(1, 4), st.data())
 def test_ranked(operation: str, kind: str, k: int, data: st.DataObject) -> None:
     folding.check(Ranked(folding.spec(operation, {"x": kind}, {"k": k})), data.draw(folding.rows({"x": kind})), data)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(folding.VALUES)), st.lists(st.integers(0, 3), max_size=4), st.booleans(), st.data())
 def test_values_of_every_type_come_back_from_their_sections(
     kind: str, counts: list[int], nullable: bool, data: st.DataObject

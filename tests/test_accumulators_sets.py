@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.state import StateSpec
@@ -26,6 +26,7 @@ from transforms.accumulators.values import ranks
 KINDS = st.sampled_from(sorted(folding.SCALARS))
 
 
+@settings(deadline=None)
 @given(KINDS, st.sampled_from([1, 2, 3, 10_000]), st.data())
 def test_unique_count(kind: str, limit: int, data: st.DataObject) -> None:
     folding.check(
@@ -35,12 +36,14 @@ def test_unique_count(kind: str, limit: int, data: st.DataObject) -> None:
     )
 
 
+@settings(deadline=None)
 @given(KINDS, st.integers(1, 4), st.data())
 def test_bounded_unique_count(kind: str, k: int, data: st.DataObject) -> None:
     accumulator = bounded_unique_count(folding.spec("bounded_unique_count", {"x": kind}, {"k": k}))
     folding.check(accumulator, data.draw(folding.rows({"x": kind})), data)
 
 
+@settings(deadline=None)
 @given(KINDS, st.none() | st.integers(1, 3), st.sampled_from([1, 2, 3, 10_000]), st.data())
 def test_histogram(kind: str, k: int | None, limit: int, data: st.DataObject) -> None:
     shown = {} if k is None else {"k": k}
@@ -98,6 +101,7 @@ def test_text_of_a_value(kind: str, value: Any, text: str) -> None:
     assert texts(pa.array([value], parse_type(kind))).to_pylist() == [text]
 
 
+@settings(deadline=None)
 @given(KINDS, st.data())
 def test_ranks_are_the_order_of_values(kind: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(folding.SCALARS[kind], max_size=12))

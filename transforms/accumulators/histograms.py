@@ -11,6 +11,7 @@ from schemas.errors import StoreError
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import from_varints, pack, to_varints, unpack
+from transforms.accumulators.counts import present
 from transforms.accumulators.distinct import Distinct, distinct
 from transforms.accumulators.ragged import maps, places, starts
 from transforms.accumulators.sets import LIMIT
@@ -45,8 +46,7 @@ class Histogram:
 
     def fold(self, inputs: Inputs, groups: Ints, n: int) -> Tallies:
         """See `Accumulator`."""
-        there = np.asarray(inputs.columns[0].is_valid().to_numpy(zero_copy_only=False))
-        values, place = distinct(inputs.columns[0].drop_null(), groups[there], n, self._most)
+        values, place = distinct(*present(inputs.columns[0], groups), n, self._most)
         return Tallies(values, np.bincount(place[place >= 0], minlength=len(values.values)).astype(np.int64))
 
     def merge(self, states: Tallies, groups: Ints, n: int) -> Tallies:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import pack, unpack
+from transforms.accumulators.counts import present
 from transforms.accumulators.ragged import entries, joined, lists, owners, places, starts
 from transforms.accumulators.values import canonical, from_sections, ranks, section_count, to_sections
 
@@ -41,8 +42,7 @@ class Ranked:
 
     def fold(self, inputs: Inputs, groups: Ints, n: int) -> Ranking:
         """See `Accumulator`."""
-        there = np.asarray(inputs.columns[0].is_valid().to_numpy(zero_copy_only=False))
-        return self._best(inputs.columns[0].drop_null(), groups[there], n)
+        return self._best(*present(inputs.columns[0], groups), n)
 
     def merge(self, states: Ranking, groups: Ints, n: int) -> Ranking:
         """See `Accumulator`."""

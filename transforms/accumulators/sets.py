@@ -8,6 +8,7 @@ import pyarrow as pa
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import pack, unpack
+from transforms.accumulators.counts import present
 from transforms.accumulators.distinct import Distinct, distinct
 
 LIMIT = 10_000
@@ -30,8 +31,7 @@ class UniqueCount:
 
     def fold(self, inputs: Inputs, groups: Ints, n: int) -> Distinct:
         """See `Accumulator`."""
-        there = np.asarray(inputs.columns[0].is_valid().to_numpy(zero_copy_only=False))
-        return distinct(inputs.columns[0].drop_null(), groups[there], n, self._most)[0]
+        return distinct(*present(inputs.columns[0], groups), n, self._most)[0]
 
     def merge(self, states: Distinct, groups: Ints, n: int) -> Distinct:
         """See `Accumulator`."""
