@@ -176,10 +176,8 @@ def _events(rng: random.Random, sources: list[str], listed: bool) -> dict[str, l
     span = rng.choice([60 * SECOND, 3 * HOUR, 40 * DAY, 400 * DAY])
     count, odd = rng.choice([15, 60, 150]), rng.random() < 0.4
     times = [START + rng.randrange(span) for _ in range(max(3, count // 2))]
-    number = 0
     events: dict[str, list[dict[str, Any]]] = {source: [] for source in sources}
-    for _ in range(count):
-        number += 1
+    for number in range(1, count + 1):
         event: dict[str, Any] = {
             "k": rng.choice([1, 2, 3, -5, 2**62, None] if rng.random() < 0.3 else [1, 2, 3]),
             "g": rng.choice(["u", "ünï", "日"]),
@@ -264,9 +262,10 @@ def _view(rng: random.Random, case: Case, name: str, listed: bool, two_sources: 
     case.views[name] = View(sources, rules, features)
     case.roles[name] = (name, {key: key for key in case.keys})
     source = sources[0] if len(sources) == 1 else f"[{', '.join(sources)}]"
-    joined = ", ".join(options)
     feature_text = ",\n    ".join(lines)
-    return f'{name} = FeatureView("{name}", entity=thing, source={source}, {joined}{", " if joined else ""}features=[\n    {feature_text},\n])'
+    lines = [f"features=[\n    {feature_text},\n]"]
+    arguments = ", ".join([f'"{name}"', "entity=thing", f"source={source}", *options, *lines])
+    return f"{name} = FeatureView({arguments})"
 
 
 def _aggregation(rng: random.Random, columns: dict[str, str], features: dict[str, Feature]) -> str:
@@ -318,12 +317,8 @@ def _aggregation(rng: random.Random, columns: dict[str, str], features: dict[str
         fitting = [step for step in LADDER if length and step * 12 <= length]
         step = SECOND if hop else (fitting[-1] if fitting else 1)
         stem = "_".join([*chosen, operation + str(params.get("k", ""))])
-        full = (
-            stem
-            + (f"_{window}" if window else "")
-            + (f"_offset_{offset}" if offset else "")
-            + (f"_by_{by}" if by else "")
-        )
+        tail = [window, f"offset_{offset}" if offset else None, f"by_{by}" if by else None]
+        full = "_".join([stem, *(part for part in tail if part)])
         label = name.replace("{window}", window or "") if name else full
         shift = WINDOWS[offset] if offset else 0
         new[label] = Feature(operation, chosen, params, length, step, shift, by, keeps)

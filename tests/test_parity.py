@@ -187,9 +187,8 @@ def addresses(case: Case) -> list[str]:
 
 def present_keys(case: Case) -> list[dict[str, Any]]:
     """Distinct entities of the events, one that never was, and one with a null."""
-    combos = sorted(
-        {tuple(event[key] for key in case.keys) for events in case.events.values() for event in events}, key=repr
-    )
+    events = [event for some in case.events.values() for event in some]
+    combos = sorted({tuple(event[key] for key in case.keys) for event in events}, key=repr)
     never = tuple(77 if key == "k" else "never" for key in case.keys)
     null = (None,) * len(case.keys)
     rows = [dict(zip(case.keys, combo, strict=True)) for combo in [*combos, never, null]]
@@ -236,13 +235,9 @@ def compare(expected: dict[str, list[tuple[Any, str | None]]], features: Any, wh
 def same(expected: Any, got: Any) -> bool:
     """== throughout, NaN equal to NaN and -0.0 unlike 0.0."""
     if isinstance(expected, float) and isinstance(got, float):
-        if math.isnan(expected) or expected == 0:
-            return (
-                math.isnan(got)
-                if math.isnan(expected)
-                else got == 0 and math.copysign(1, got) == math.copysign(1, expected)
-            )
-        return expected == got
+        if math.isnan(expected):
+            return math.isnan(got)
+        return expected == got and math.copysign(1, got) == math.copysign(1, expected)
     if isinstance(expected, dict) and isinstance(got, dict):
         return list(expected) == list(got) and all(same(expected[key], got[key]) for key in expected)
     if isinstance(expected, list) and isinstance(got, list):
