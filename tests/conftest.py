@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long a property takes is not what it is about; under CI the examples are the same every time.
+settings.register_profile("twinbeam", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "twinbeam")
 
 GRACE_SECONDS = 10.0
 
