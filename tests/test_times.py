@@ -14,7 +14,7 @@ from transforms.encodings import times
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = st.builds(lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-(23 * 60 + 59), 23 * 60 + 59))
-MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=ZONES)
+MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=ZONES)  # noqa: DTZ001
 DATES = ["2026-12-01", "1969-02-29", "2024-02-29", "0000-01-01", "0001-01-01", "9999-12-31"]
 CLOCKS = ["T", " ", "t", "23:59", "24:00", "00:00:00", "12:34:56", ".5", ",123456789", ".", "1", "é"]
 PIECES = st.sampled_from([*DATES, *CLOCKS, "Z", "z", "+01:00", "-2359", "+05", "+24:00", "-00:60"])
