@@ -1,4 +1,11 @@
-"""Row-local SQL: an expression's text, compiled once into a polars expression of a known type."""
+"""Row-local SQL: an expression's text, compiled once into a polars expression of a known type.
+
+Integers: `+ - *` and unary minus are int64 and checked, `//` and `%` cut towards zero and are null where the divisor
+is 0, `/` is always float64 division by IEEE. Decimals stay exact (scales add up in products). A literal with a point
+is float64 unless an operand is a decimal. Comparisons of floats: NaN = NaN, above every number, -0.0 = 0.0. AND, OR
+and NOT have three values; branches of CASE, IF, COALESCE, AND and OR that a row does not take cannot fail on it.
+Names of columns are exact, case included; positions in lists and strings begin at 1; times are UTC.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +14,12 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
+from schemas.errors import DefinitionError, Mistake
+from transforms.sql_dialect import SqlMistake, parse
+from transforms.sql_translation import translate
+from transforms.sql_types import Fault
 
-@dataclass(frozen=True)
-class Fault:
-    """One way in which an expression fails on a row.
-
-    Attributes:
-        mask: boolean expression, true for the rows that fail.
-        operand: what the reason shows.
-        reason: text with `{}` for the operand's value.
-    """
-
-    mask: pl.Expr
-    operand: pl.Expr
-    reason: str
+RESULT = "__result"
 
 
 @dataclass(frozen=True)
@@ -40,3 +39,59 @@ class Expression:
     dtype: pa.DataType
     columns: frozenset[str]
     faults: tuple[Fault, ...] = ()
+
+    def evaluate(self, frame: pl.DataFrame) -> pl.Series:
+        """Values for the n rows of a frame that has the columns; null on rows that fail.
+
+        Args:
+            frame: n rows.
+
+        Returns:
+            Series of n values of the polars type of `dtype`.
+        """
+        return frame.lazy().select(*self._anchor(frame), self.expr.alias(RESULT)).collect()[RESULT]
+
+    @property
+    def failing(self) -> pl.Expr:
+        """Boolean expression, without nulls: which rows fail."""
+        return pl.any_horizontal(fault.mask for fault in self.faults) if self.faults else pl.lit(False)
+
+    def reasons(self, frame: pl.DataFrame) -> list[str | None]:
+        """Why each row of a frame fails, None for rows that do not; meant for few rows."""
+        found: list[str | None] = [None] * frame.height
+        for fault in self.faults:
+            both = frame.select(*self._anchor(frame), fault.mask.alias("__mask"), fault.operand.alias("__operand"))
+            for row, (mask, operand) in enumerate(zip(both["__mask"], both["__operand"].to_list(), strict=True)):
+                if mask and found[row] is None:
+                    found[row] = f"{_shown(operand)} {fault.reason}"
+        return found
+
+    def _anchor(self, frame: pl.DataFrame) -> list[pl.Expr]:
+        # A constant has the length of the frame only beside one of its columns.
+        return [] if self.columns else [pl.col(name).alias("__anchor") for name in frame.columns[:1]]
+
+
+def compile_sql(text: str, schema: pa.Schema, what: str, place: str) -> Expression:
+    """Expression over the columns of a schema.
+
+    Args:
+        text: one row-local SQL expression.
+        schema: the columns it may read.
+        what: the definition, as the user calls it, for the mistake.
+        place: `file:line` of the definition.
+
+    Raises:
+        DefinitionError: the text is no expression, not row-local, or its types do not fit; it names the part at
+            fault and what is legal.
+    """
+    try:
+        value, scope = translate(parse(text), schema)
+    except (SqlMistake, RecursionError) as error:
+        reason = str(error) if isinstance(error, SqlMistake) else "the expression is nested too deeply"
+        raise DefinitionError([Mistake(place, what, reason)]) from None
+    return Expression(text, value.expr, value.dtype, frozenset(scope.columns), tuple(scope.faults))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
