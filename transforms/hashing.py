@@ -35,8 +35,9 @@ def hashes(values: pa.Array) -> Hashes:
         return mix(mix(low.view(np.uint64)) ^ high.view(np.uint64))
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         codes = values.dictionary_encode()
-        return _bytes(codes.dictionary.cast(pa.binary()))[codes.indices.to_numpy()]
-    return mix(integers(values).view(np.uint64))
+        return _bytes(codes.dictionary.cast(pa.binary()))[np.asarray(codes.indices.to_numpy(), np.int64)]
+    stored: Hashes = integers(values).view(np.uint64)
+    return mix(stored)
 
 
 def mix(numbers: Hashes) -> Hashes:

@@ -22,7 +22,9 @@ _U = np.uint64
 
 
 def quotient(numerator: Wide, divisors: Sequence[Ints | int] = ()) -> Floats:
-    """Nearest float64 to numerator / (product of the divisors), which is infinite beyond float64 and never -0.0.
+    """Nearest float64 to numerator / (product of the divisors), infinite beyond float64.
+
+    Zero gives 0.0; a negative quotient that is nearest to zero gives -0.0.
 
     Args:
         numerator: m exact numbers.
@@ -46,7 +48,7 @@ def quotient(numerator: Wide, divisors: Sequence[Ints | int] = ()) -> Floats:
             limbs, remainder = _divide(limbs, np.where(large, 1, column))
             rest |= remainder > 0
     values = _nearest(limbs, base, rest)
-    values = np.where(numerator.negative, 0.0 - values, values)
+    values = np.where(numerator.negative, -values, values)
     for i in np.flatnonzero(large):
         values[i] = _fraction(numerator, [int(column[i]) for column in columns], int(i))
     return values
@@ -96,7 +98,7 @@ def _fraction(numerator: Wide, divisors: Sequence[int], index: int) -> float:
     for divisor in divisors:
         value /= divisor
     try:
-        return float(value) + 0.0
+        return float(value)
     except OverflowError:
         return float("inf") if value > 0 else float("-inf")
 

@@ -128,14 +128,14 @@ class Wide:
 
 
 def multiply_limbs(left: Ints, right: Ints) -> Ints:
-    """Products int64[v + w, m] of magnitudes int64[v, m] and int64[w, m], before carrying (limbs below 2**37)."""
-    a, b = left.astype(np.uint64), right.astype(np.uint64)
-    out = np.zeros((len(a) + len(b), left.shape[1]), np.int64)
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            product = x * y
-            out[i + j] += (product & np.uint64(MASK)).astype(np.int64)
-            out[i + j + 1] += (product >> np.uint64(LIMB_BITS)).astype(np.int64)
+    """Products int64[v + w, m] of magnitudes int64[v, m] and int64[w, m], before carrying (limbs below 2**42)."""
+    short, long = sorted((left.astype(np.uint64), right.astype(np.uint64)), key=len)
+    width = len(long)
+    out = np.zeros((len(short) + width, left.shape[1]), np.int64)
+    for place, limb in enumerate(short):
+        products = limb * long
+        out[place : place + width] += (products & np.uint64(MASK)).astype(np.int64)
+        out[place + 1 : place + 1 + width] += (products >> np.uint64(LIMB_BITS)).astype(np.int64)
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from schemas.errors import StoreError
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import from_varints, pack, to_varints, unpack
@@ -78,6 +79,8 @@ def from_section(section: pa.BinaryArray) -> Ints:
         StoreError: a count is damaged.
     """
     numbers, lengths = to_varints(section)
+    if (lengths > 1).any():
+        raise StoreError("a state is damaged: it has more than one count")
     counts = np.zeros(len(lengths), np.int64)
     counts[lengths > 0] = numbers
     return counts

@@ -84,5 +84,6 @@ class Extreme:
 
     def _best_floats(self, numbers: npt.NDArray[np.float64], groups: Ints, n: int) -> npt.NDArray[np.float64]:
         best = np.full(n, -np.inf if self._greatest else np.nan)
-        (np.maximum if self._greatest else np.fmin).at(best, groups, numbers)
+        with np.errstate(invalid="ignore"):
+            (np.maximum if self._greatest else np.fmin).at(best, groups, numbers)
         return np.where(np.isnan(best), np.nan, best + 0.0)

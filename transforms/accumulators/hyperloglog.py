@@ -139,12 +139,10 @@ class ApproxCountDistinct:
     def _unpacked(self, packed: pa.BinaryArray) -> Ints:
         """The inverse of `_packed`: ranks int64[n, 2**p]."""
         threes = unfixed(packed, np.uint8, self._registers // 4 * 3).reshape(len(packed), self._registers // 4, 3)
-        words = (
-            threes[:, :, 0].astype(np.int64)
-            | threes[:, :, 1].astype(np.int64) << 8
-            | threes[:, :, 2].astype(np.int64) << 16
-        )
-        return (words[:, :, None] >> np.array([0, 6, 12, 18]) & 0x3F).reshape(len(packed), self._registers)
+        low, middle, high = (threes[:, :, place].astype(np.int64) for place in range(3))
+        fours = (low | middle << 8 | high << 16)[:, :, None] >> np.array([0, 6, 12, 18])
+        ranks: Ints = (fours & 0x3F).reshape(len(packed), self._registers)
+        return ranks
 
     def _estimate(self, states: Registers) -> Floats:
         """Ertl's estimate, float64[m], by operations that IEEE 754 rounds alike everywhere."""
