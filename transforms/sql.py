@@ -9,6 +9,7 @@ Names of columns are exact, case included; positions in lists and strings begin 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,7 +20,7 @@ from transforms.sql_dialect import SqlMistake, parse
 from transforms.sql_translation import translate
 from transforms.sql_types import Fault
 
-RESULT = "__result"
+RESULT = "result"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Expression:
         Returns:
             Series of n values of the polars type of `dtype`.
         """
-        return frame.lazy().select(*self._anchor(frame), self.expr.alias(RESULT)).collect()[RESULT]
+        return evaluate_all(frame, {RESULT: self.expr})[RESULT]
 
     @property
     def failing(self) -> pl.Expr:
@@ -60,15 +61,32 @@ class Expression:
         """Why each row of a frame fails, None for rows that do not; meant for few rows."""
         found: list[str | None] = [None] * frame.height
         for fault in self.faults:
-            both = frame.select(*self._anchor(frame), fault.mask.alias("__mask"), fault.operand.alias("__operand"))
-            for row, (mask, operand) in enumerate(zip(both["__mask"], both["__operand"].to_list(), strict=True)):
+            both = evaluate_all(frame, {"mask": fault.mask, "operand": fault.operand})
+            for row, (mask, operand) in enumerate(zip(both["mask"], both["operand"].to_list(), strict=True)):
                 if mask and found[row] is None:
                     found[row] = f"{_shown(operand)} {fault.reason}"
         return found
 
-    def _anchor(self, frame: pl.DataFrame) -> list[pl.Expr]:
-        # A constant has the length of the frame only beside one of its columns.
-        return [] if self.columns else [pl.col(name).alias("__anchor") for name in frame.columns[:1]]
+
+def evaluate_all(frame: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Values of several expressions for the rows of a frame, in one pass.
+
+    The engine takes a column, chunk or morsel of one row for a constant, and divides by constants less exactly than
+    by columns: so a single row is computed beside a copy of itself, in one chunk, and never by the streaming engine.
+
+    Args:
+        frame: n rows, at least one column.
+        expressions: by the names of the results.
+
+    Returns:
+        Frame of n rows with one column an expression.
+    """
+    padded = (pl.concat([frame, frame]) if frame.height == 1 else frame).rechunk()
+    names = [f"__{name}" for name in expressions]
+    columns = [expr.alias(name) for name, expr in zip(names, expressions.values(), strict=True)]
+    # Beside all columns, so that constants have the length of the frame; those not read cost nothing.
+    results = padded.lazy().with_columns(columns).select(names).collect(engine="in-memory")
+    return results.head(frame.height).rename(dict(zip(names, expressions, strict=True)))
 
 
 def compile_sql(text: str, schema: pa.Schema, what: str, place: str) -> Expression:

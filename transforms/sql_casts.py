@@ -119,10 +119,10 @@ def _always_fits(source: pa.DataType, target: pa.DataType) -> bool:
     if target in (TEXT, BOOL) and source != TEXT:
         return True
     if is_float(target):
-        return source != TEXT
+        return bool(source != TEXT)
     if is_int(source) and is_int(target):
         return bool(source.bit_width < target.bit_width)
-    return source == BOOL or is_time(source) or bool(target == pa.binary())
+    return bool(source == BOOL or is_time(source) or target == pa.binary())
 
 
 def _convert(value: Value, target: pa.DataType) -> pl.Expr | None:

@@ -88,5 +88,7 @@ def _reason(error: Exception) -> str:
     if details:
         near = f"{details[0].get('start_context', '')}{details[0].get('highlight', '')}".removeprefix("SELECT ").strip()
         message = str(details[0].get("description", "")).split("<class")[0].rstrip(" .:")
+        if message.startswith("Required keyword"):
+            message = "it is incomplete"
         return f"{message} (near {near[-40:]!r})" if near else message
     return str(error).splitlines()[0] if str(error) else "it is incomplete"

@@ -11,7 +11,7 @@ import pyarrow as pa
 from transforms import sql_texts, sql_times
 from transforms.sql_casts import cast
 from transforms.sql_dialect import SqlMistake
-from transforms.sql_operators import checked, comparable, remainder, together
+from transforms.sql_operators import checked, comparable, remainder, spread, together
 from transforms.sql_refusals import refusal
 from transforms.sql_types import (
     BOOL,
@@ -20,7 +20,6 @@ from transforms.sql_types import (
     WIDEST,
     Scope,
     Value,
-    decimals_together,
     is_decimal,
     is_int,
     is_list,
@@ -32,7 +31,6 @@ from transforms.sql_types import (
 )
 
 Build = Callable[[Scope, list[Value], str], Value]
-_EXACT_POWERS = (0.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,7 @@ def ceil(scope: Scope, args: list[Value], text: str) -> Value:
 def power(scope: Scope, args: list[Value], text: str) -> Value:
     """Power, float64."""
     base, exponent = (_float(scope, _number(arg, "POW")) for arg in args)
-    result = base.pow(exponent)
-    if args[1].literal is None:
-        # The engine computes these exponents otherwise when a column has a single row.
-        for exact in _EXACT_POWERS:
-            result = pl.when(exponent == exact).then(base.pow(exact)).otherwise(result)
-    return Value(result, FLOAT, text)
+    return Value(base.pow(spread(exponent, base)), FLOAT, text)
 
 
 def modulo(scope: Scope, args: list[Value], text: str) -> Value:
@@ -113,13 +106,15 @@ def nullif(scope: Scope, args: list[Value], text: str) -> Value:
 
 def list_contains(scope: Scope, args: list[Value], text: str) -> Value:
     """Whether a list holds a value."""
-    require(args[0], is_list, "a list", "LIST_CONTAINS")
-    item = args[0].dtype.value_type if is_list(args[0].dtype) else args[1].dtype
-    given = decimals_together([args[1]])[0]
-    wanted = given if given.dtype == item else cast(scope, given, item)
-    if not comparable(item):
-        raise SqlMistake(f"{text}: {shown(item)} cannot be compared")
-    return Value(args[0].expr.list.contains(wanted.expr), BOOL, text)
+    whole, given = args
+    require(whole, is_list, "a list", "LIST_CONTAINS")
+    item = whole.dtype.value_type if is_list(whole.dtype) else given.dtype
+    element, wanted = together(
+        scope, [Value(pl.lit(None), item, f"an element of {whole.text}"), given], "LIST_CONTAINS"
+    )
+    if element.dtype != item or not comparable(item):
+        raise SqlMistake(f"{text}: an element is {shown(item)}, {given.text} is {shown(given.dtype)}")
+    return Value(whole.expr.list.contains(wanted.expr), BOOL, text)
 
 
 def _float_function(name: str, apply: Callable[[pl.Expr], pl.Expr]) -> Build:

@@ -57,6 +57,21 @@ def checked(scope: Scope, wide: pl.Expr, text: str, dtype: pa.DataType = INT) ->
     return Value(narrow if dtype == INT else narrow.cast(polars_type(dtype)), dtype, text)
 
 
+def spread(constant: pl.Expr, over: pl.Expr) -> pl.Expr:
+    """A constant as a column as long as another expression, null where that is; a column as it is.
+
+    The engine computes x / 3 and x ** 3 with a constant by other, less exact means than with a column.
+    """
+    if constant.meta.root_names() or not over.meta.root_names():
+        return constant
+    return pl.when(over.is_not_null()).then(constant).otherwise(None)
+
+
+def quotient(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
+    """Division of floats, correctly rounded."""
+    return dividend / spread(divisor, dividend)
+
+
 def arithmetic(scope: Scope, symbol: str, left: Value, right: Value, text: str) -> Value:
     """`+`, `-`, `*`: int64 of integers (checked), decimal of decimals, else float64."""
     left, right = _numbers(symbol, left, right)
@@ -72,7 +87,7 @@ def arithmetic(scope: Scope, symbol: str, left: Value, right: Value, text: str) 
 def divide(scope: Scope, left: Value, right: Value, text: str) -> Value:
     """`/`: float64 of any numbers, by IEEE: 1 / 0 is inf, 0 / 0 is NaN."""
     left, right = _numbers("/", left, right)
-    return Value(_float(scope, left) / _float(scope, right), FLOAT, text)
+    return Value(quotient(_float(scope, left), _float(scope, right)), FLOAT, text)
 
 
 def divide_whole(scope: Scope, left: Value, right: Value, text: str) -> Value:
@@ -81,8 +96,8 @@ def divide_whole(scope: Scope, left: Value, right: Value, text: str) -> Value:
     a, b = left.expr.cast(pl.Int128), right.expr.cast(pl.Int128)
     floor = a // b
     inexact = (floor * b != a) & ((a < 0) != (b < 0))
-    quotient = floor + pl.when(inexact).then(1).otherwise(0).cast(pl.Int128)
-    return checked(scope, pl.when(b != 0).then(quotient).otherwise(None), text)
+    cut = floor + pl.when(inexact).then(1).otherwise(0).cast(pl.Int128)
+    return checked(scope, pl.when(b != 0).then(cut).otherwise(None), text)
 
 
 def remainder(scope: Scope, left: Value, right: Value, text: str) -> Value:
@@ -92,7 +107,7 @@ def remainder(scope: Scope, left: Value, right: Value, text: str) -> Value:
         raise SqlMistake(f"% takes integers or floats, {text} has a decimal; cast it to float64")
     if is_float(left.dtype) or is_float(right.dtype):
         x, y = _float(scope, left), _float(scope, right)
-        ratio = x / y
+        ratio = quotient(x, y)
         cut = pl.when(ratio < 0).then(ratio.ceil()).otherwise(ratio.floor())
         return Value(pl.when(y.is_infinite() & x.is_finite()).then(x).otherwise(x - y * cut), FLOAT, text)
     a, b = left.expr.cast(pl.Int128), right.expr.cast(pl.Int128)
@@ -107,7 +122,7 @@ def negate(scope: Scope, value: Value, text: str) -> Value:
     require(value, is_number, "numbers", "unary -")
     value = typed(value, INT)
     if is_int(value.dtype):
-        return checked(scope, -value.expr.cast(pl.Int128), text)
+        return checked(scope, pl.lit(0, dtype=pl.Int128) - value.expr.cast(pl.Int128), text)
     return Value(-value.expr, value.dtype, text)
 
 

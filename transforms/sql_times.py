@@ -12,7 +12,7 @@ from schemas.errors import did_you_mean
 from schemas.types import TIME
 from transforms.sql_casts import DAY, SECOND, cast
 from transforms.sql_dialect import SqlMistake
-from transforms.sql_operators import checked
+from transforms.sql_operators import checked, quotient
 from transforms.sql_texts import constant
 from transforms.sql_types import FLOAT, INT, Scope, Value, is_int, is_number, is_time, polars_type, require, typed
 
@@ -146,7 +146,8 @@ def date_diff(scope: Scope, args: list[Value], text: str) -> Value:
 
 def epoch(scope: Scope, args: list[Value], text: str) -> Value:
     """Seconds since 1970, float64."""
-    return Value(_time(scope, args[0], "EPOCH").cast(pl.Int64).cast(pl.Float64) / float(SECOND), FLOAT, text)
+    micros = _time(scope, args[0], "EPOCH").cast(pl.Int64).cast(pl.Float64)
+    return Value(quotient(micros, pl.lit(float(SECOND))), FLOAT, text)
 
 
 def epoch_us(scope: Scope, args: list[Value], text: str) -> Value:
