@@ -38,7 +38,7 @@ NUMERIC = ("sum", "mean", "variance", "stddev", "skew", "kurtosis", "approx_perc
 EACH = range(folding.GROUPS)
 GROUPS = np.arange(folding.GROUPS)
 
-laws = settings(deadline=None, max_examples=30)
+laws = settings(deadline=None, max_examples=15)
 operations = pytest.mark.parametrize("operation", OPERATIONS)
 bucketed = pytest.mark.parametrize("by", [None, "b"], ids=["plain", "by"])
 

@@ -52,7 +52,7 @@ def numbers(column: pa.Array) -> Numbers:
 
 
 def words(column: pa.Array) -> tuple[Ints, Ints]:
-    """Low and high words (two's complement), int64[n] each, of the unscaled integers of a decimal column without nulls."""
+    """Low and high words, int64[n] each, of the unscaled two's complement integers of decimals without nulls."""
     if not len(column):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     pairs = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)

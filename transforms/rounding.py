@@ -17,6 +17,7 @@ Words = npt.NDArray[np.uint64]
 
 LEAST_EXPONENT = -1074
 PRECISION = 53
+AT_ONCE = 1 << 15
 _LONGEST_DIVISOR = 1 << 31
 _U = np.uint64
 
@@ -35,22 +36,30 @@ def quotient(numerator: Wide, divisors: Sequence[Ints | int] = ()) -> Floats:
     """
     m = len(numerator)
     columns = [np.broadcast_to(np.asarray(divisor, np.int64), (m,)) for divisor in divisors]
+    values = np.empty(m, np.float64)
+    for at in range(0, m, AT_ONCE):
+        rows = slice(at, at + AT_ONCE)
+        values[rows] = _quotient(Wide(numerator.base, numerator.limbs[:, rows]), [column[rows] for column in columns])
+    return values
+
+
+def _quotient(numerator: Wide, divisors: Sequence[Ints]) -> Floats:
     limbs, base = numerator.magnitude(), numerator.base
-    rest = np.zeros(m, np.bool_)
-    large = np.zeros(m, np.bool_)
-    for column in columns:
-        large |= column >= _LONGEST_DIVISOR
-    if columns:
-        room = len(columns) + 2
-        limbs = np.concatenate([np.zeros((room, m), np.int64), limbs])
+    rest = np.zeros(len(numerator), np.bool_)
+    large = np.zeros(len(numerator), np.bool_)
+    for divisor in divisors:
+        large |= divisor >= _LONGEST_DIVISOR
+    if divisors:
+        room = len(divisors) + 2
+        limbs = np.concatenate([np.zeros((room, len(numerator)), np.int64), limbs])
         base -= room
-        for column in columns:
-            limbs, remainder = _divide(limbs, np.where(large, 1, column))
+        for divisor in divisors:
+            limbs, remainder = _divide(limbs, np.where(large, 1, divisor))
             rest |= remainder > 0
     values = _nearest(limbs, base, rest)
     values = np.where(numerator.negative, -values, values)
     for i in np.flatnonzero(large):
-        values[i] = _fraction(numerator, [int(column[i]) for column in columns], int(i))
+        values[i] = _fraction(numerator, [int(divisor[i]) for divisor in divisors], int(i))
     return values
 
 

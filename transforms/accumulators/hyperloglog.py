@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 
 DEFAULT_P = 12
 RANK_BITS = 6
+RANK_MASK = (1 << RANK_BITS) - 1
+MOST_REGISTERS = 1 << 22
+MOST_STATES = 1 << 14
 ALPHA = 0.7213475204444817  # 1 / (2 ln 2)
 
 
@@ -72,9 +75,13 @@ class ApproxCountDistinct:
 
     def finish(self, states: Registers) -> Finished:
         """See `Accumulator`."""
-        return Finished(
-            pa.array(np.rint(self._estimate(states)).astype(np.int64)), np.zeros(len(states.bounds) - 1, np.bool_)
-        )
+        counts, ranks = np.diff(states.bounds), states.filled & RANK_MASK
+        estimates = np.zeros(len(counts), np.int64)
+        for at in range(0, len(counts), MOST_STATES):
+            end = min(at + MOST_STATES, len(counts))
+            own = ranks[states.bounds[at] : states.bounds[end]]
+            estimates[at:end] = np.rint(self._estimate(counts[at:end], own))
+        return Finished(pa.array(estimates), np.zeros(len(counts), np.bool_))
 
     def encode(self, states: Registers) -> pa.BinaryArray:
         """See `Accumulator`."""
@@ -85,7 +92,9 @@ class ApproxCountDistinct:
         first = bounds[:-1][np.diff(bounds) > 0]
         steps[first] = states.filled[at][first]
         sparse = from_varints(steps, np.where(dense, 0, counts))
-        return pack([sparse, placed(fixed(self._packed(states, np.flatnonzero(dense))), dense)])
+        chosen = np.flatnonzero(dense)
+        packed = [fixed(self._packed(states, chosen[rows])) for rows in self._lots(len(chosen))]
+        return pack([sparse, placed(pa.concat_arrays(packed) if packed else fixed(chosen), dense)])
 
     def decode(self, blobs: pa.BinaryArray) -> Registers:
         """See `Accumulator`."""
@@ -96,14 +105,17 @@ class ApproxCountDistinct:
         filled = total[1:] - np.repeat(total[bounds[:-1]], counts)
         owner = owners(bounds)
         dense = np.flatnonzero(np.diff(split(packed)[0]))
-        if len(dense):
-            ranks = self._unpacked(packed.take(pa.array(dense)))
+        owned, found = [owner], [filled]
+        for rows in self._lots(len(dense)):
+            ranks = self._unpacked(packed.take(pa.array(dense[rows])))
             state, register = np.nonzero(ranks)
-            owner = np.concatenate([owner, dense[state]])
-            filled = np.concatenate([filled, (register << RANK_BITS) | ranks[state, register]])
+            owned.append(dense[rows][state])
+            found.append((register << RANK_BITS) | ranks[state, register])
+        if len(dense):
+            owner, filled = np.concatenate(owned), np.concatenate(found)
             order = np.argsort(owner, kind="stable")
             owner, filled = owner[order], filled[order]
-        rank = filled & ((1 << RANK_BITS) - 1)
+        rank = filled & RANK_MASK
         if ((rank == 0) | (rank > self._ranks) | (filled >> RANK_BITS >= self._registers)).any():
             raise StoreError("a state is damaged: it has a register that does not exist")
         return Registers(starts(np.bincount(owner, minlength=len(blobs))), filled)
@@ -130,7 +142,7 @@ class ApproxCountDistinct:
         """All registers of the chosen states, four to three bytes (little-endian), uint8[len(chosen), 3/4 * 2**p]."""
         at, bounds = entries(states.bounds, chosen)
         ranks = np.zeros((len(chosen), self._registers), np.uint32)
-        ranks[owners(bounds), states.filled[at] >> RANK_BITS] = states.filled[at] & ((1 << RANK_BITS) - 1)
+        ranks[owners(bounds), states.filled[at] >> RANK_BITS] = states.filled[at] & RANK_MASK
         fours = ranks.reshape(len(chosen), self._registers // 4, 4)
         words = fours[:, :, 0] | fours[:, :, 1] << 6 | fours[:, :, 2] << 12 | fours[:, :, 3] << 18
         whole = np.ascontiguousarray(words.astype("<u4")).view(np.uint8).reshape(len(chosen), self._registers // 4, 4)
@@ -144,18 +156,21 @@ class ApproxCountDistinct:
         ranks: Ints = (fours & 0x3F).reshape(len(packed), self._registers)
         return ranks
 
-    def _estimate(self, states: Registers) -> Floats:
-        """Ertl's estimate, float64[m], by operations that IEEE 754 rounds alike everywhere."""
-        counts, size = np.diff(states.bounds), float(self._registers)
-        width = self._ranks + 1
-        rank = states.filled & ((1 << RANK_BITS) - 1)
-        cells = np.bincount(owners(states.bounds) * width + rank, minlength=len(counts) * width)
+    def _lots(self, m: int) -> list[slice]:
+        """Slices of m states, few enough in each to have all their registers at hand."""
+        most = max(MOST_REGISTERS >> self._p, 1)
+        return [slice(at, at + most) for at in range(0, m, most)]
+
+    def _estimate(self, counts: Ints, ranks: Ints) -> Floats:
+        """Ertl's estimate of states that have the next `counts[i]` ranks, by operations that IEEE 754 rounds alike."""
+        size, width = float(self._registers), self._ranks + 1
+        cells = np.bincount(owners(starts(counts)) * width + ranks, minlength=len(counts) * width)
         tally = cells.reshape(len(counts), width).astype(np.float64)
         z = size * _tau(1 - tally[:, self._ranks] / size)
         for at in range(self._ranks - 1, 0, -1):
             z = 0.5 * (z + tally[:, at])
         z += size * _sigma(1 - counts / size)
-        return ALPHA * size * size / z
+        return np.asarray(ALPHA * size * size / z, np.float64)
 
 
 def _sigma(x: Floats) -> Floats:
