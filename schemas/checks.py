@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.checks_entity import entity_mistakes
 from schemas.checks_service import alias_mistakes, on_demand_mistakes, service_mistakes
 from schemas.checks_source import source_mistakes
-from schemas.checks_view import view_mistakes
+from schemas.checks_view import feature_names, view_mistakes
 from schemas.entity import Entity
 from schemas.errors import Mistake
 from schemas.feature_view import AliasedView, FeatureView
@@ -85,9 +85,9 @@ def _columns(registry: Registry) -> list[Mistake]:
     found = []
     taken: dict[str, tuple[str, str]] = {}
     for view in registry.every(FeatureView):
-        for feature in view.feature_names if isinstance(view.features, (list, tuple)) else ():
-            column = column_name(str(view.name), str(feature))
-            other = taken.setdefault(column.lower(), (str(view.name), str(feature)))
+        for feature in feature_names(view):
+            column = column_name(str(view.name), feature)
+            other = taken.setdefault(column.lower(), (str(view.name), feature))
             if other[0] != view.name:
                 message = f"the column {column!r} of {feature!r} is also that of {other[0]}:{other[1]}: rename one"
                 found.append(Mistake(view.place, str(view.name), message))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from schemas.checks_view import feature_names
 from schemas.code import function_problem
 from schemas.entity import Entity
 from schemas.errors import Mistake, did_you_mean
@@ -42,9 +43,9 @@ def service_mistakes(service: FeatureService, registry: Registry) -> list[Mistak
 
 def alias_mistakes(alias: AliasedView, registry: Registry) -> list[Mistake]:
     """What is wrong with a view in a role."""
-    findings = Findings(alias.place, f"{alias.view.name}.alias({alias.role!r})")
+    findings = Findings(alias.place, f"{getattr(alias.view, 'name', alias.view)}.alias({alias.role!r})")
     findings.names("role", [alias.role], dashed=True)
-    entity: Any = alias.view.entity
+    entity: Any = getattr(alias.view, "entity", None)
     if not isinstance(entity, Entity):
         return findings.mistakes
     legal = [*_keys_of(entity.keys), *_keys_of(entity.inputs)]
@@ -128,7 +129,7 @@ def _names(item: FeatureView | AliasedView | OnDemand) -> tuple[str, ...]:
     if isinstance(item, OnDemand):
         return _keys_of(item.returns)
     view = item.view if isinstance(item, AliasedView) else item
-    return tuple(map(str, view.feature_names)) if isinstance(view.features, (list, tuple)) else ()
+    return feature_names(view) if isinstance(view, FeatureView) else ()
 
 
 def _keys_of(value: object) -> tuple[str, ...]:

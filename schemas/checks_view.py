@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from schemas.checks_feature import feature_mistakes
@@ -30,7 +31,8 @@ def view_mistakes(view: FeatureView) -> list[Mistake]:
     features = _features(view, findings)
     for source in sources:
         columns = view_columns(view, source)
-        _columns(view.explode, "explode", columns[: len(source.resolved_fields)], source, findings, view.place)
+        before = (*(field.name for field in source.resolved_fields), *_names_of(view.returns))
+        _columns(view.explode, "explode", before, source, findings, view.place)
         for feature in features:
             _feature_columns(feature, columns, source, findings, view.place)
     _derived(view, features, findings)
@@ -42,7 +44,20 @@ def view_columns(view: FeatureView, source: Source) -> tuple[str, ...]:
     """Names of the columns of a view's rows: the source's fields, then what the row rules add, then computed keys."""
     added = (view.returns, view.select, getattr(view.entity, "key_from", {}))
     names = [field.name for field in source.resolved_fields]
-    return tuple(dict.fromkeys((*names, *(name for part in added if isinstance(part, Mapping) for name in part))))
+    return tuple(dict.fromkeys((*names, *(name for part in added for name in _names_of(part)))))
+
+
+def feature_names(view: FeatureView) -> tuple[str, ...]:
+    """Names of a view's features, as far as they are features."""
+    listed = view.features if isinstance(view.features, (list, tuple)) else ()
+    right = [item for item in listed if isinstance(item, (str, Aggregation, Latest))]
+    return tuple(
+        map(str, replace(view, features=right, derive=dict.fromkeys(_names_of(view.derive), "")).feature_names)
+    )
+
+
+def _names_of(part: object) -> tuple[str, ...]:
+    return tuple(part) if isinstance(part, Mapping) else ()
 
 
 def _sources(view: FeatureView, findings: Findings) -> list[Source]:

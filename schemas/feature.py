@@ -68,7 +68,7 @@ class Aggregation:
 
     def _name(self, window: str | None) -> str:
         if self.name is not None:
-            return str(self.name).replace("{window}", window or "")
+            return str(self.name).replace("{window}", str(window or ""))
         k = self.param("k")
         parts = [*self.columns, self.operation if k is None else f"{self.operation}{k}"]
         parts += [window] if window else []

@@ -60,7 +60,8 @@ class FeatureView:
     @property
     def sources(self) -> tuple[Source, ...]:
         """Its sources, one or several."""
-        return tuple(self.source) if isinstance(self.source, Sequence) else (self.source,)
+        source: Any = self.source
+        return tuple(source) if isinstance(source, (list, tuple)) else (source,)
 
     @property
     def aggregations(self) -> tuple[Aggregation, ...]:

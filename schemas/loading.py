@@ -50,9 +50,10 @@ def load(paths: Sequence[Path]) -> Loading:
     with _LOCK:
         for path in paths:
             root = (path if path.is_dir() else path.parent).resolve()
-            files = [file for file in _files(path) if file not in seen]
+            found = _files(path)
+            files = [file for file in found if file not in seen]
             seen.update(files)
-            if not files:
+            if not found:
                 problem = "has no definition files (*.py)" if path.is_dir() else "no such file or folder"
                 failed.mistakes.append(Mistake(str(path), path.name, problem))
                 continue
@@ -93,6 +94,6 @@ def _finding(finder: Finder) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if finder.beside(name)]:
+        for name in finder.lent & set(sys.modules):
             del sys.modules[name]
         sys.modules.update(hidden)

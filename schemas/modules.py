@@ -54,6 +54,8 @@ class Finder(MetaPathFinder):
         self.package = package
         self.failed = failed
         self.folders = [root]
+        self.lent: set[str] = set()
+        self.names = {path.stem for path in root.rglob("*") if path.suffix == ".py" or path.is_dir()}
 
     def name_of(self, path: Path) -> str:
         """Module name of a file or folder below the root."""
@@ -64,7 +66,7 @@ class Finder(MetaPathFinder):
     def beside(self, name: str) -> Path | None:
         """File or folder of a bare module name, beside the file being executed or in the root."""
         first, *rest = name.split(".")
-        if first in sys.stdlib_module_names or first in OURS or first.startswith(PREFIX):
+        if first not in self.names or first in sys.stdlib_module_names or first in OURS:
             return None
         return next((found for folder in (self.folders[-1], self.root) if (found := _path(folder, first, *rest))), None)
 
@@ -74,7 +76,10 @@ class Finder(MetaPathFinder):
             own = self._own(name)
             return self._spec(name, own) if own else None
         found = self.beside(name)
-        return importlib.util.spec_from_loader(name, _Alias(self.name_of(found))) if found else None
+        if found is None:
+            return None
+        self.lent.add(name)
+        return importlib.util.spec_from_loader(name, _Alias(self.name_of(found)))
 
     def _own(self, name: str) -> Path | None:
         parts = name.split(".")[1:]
