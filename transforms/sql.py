@@ -68,11 +68,18 @@ class Expression:
         return found
 
 
+def steady(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame in one chunk, a single row beside a copy of itself.
+
+    The engine takes a column, or a chunk, of one row for a constant, and divides by constants less exactly than by
+    columns: on a steady frame (and never in the streaming engine, which cuts frames into pieces) what a row gives
+    does not depend on how many rows there are.
+    """
+    return (pl.concat([frame, frame]) if frame.height == 1 else frame).rechunk()
+
+
 def evaluate_all(frame: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """Values of several expressions for the rows of a frame, in one pass.
-
-    The engine takes a column, chunk or morsel of one row for a constant, and divides by constants less exactly than
-    by columns: so a single row is computed beside a copy of itself, in one chunk, and never by the streaming engine.
 
     Args:
         frame: n rows, at least one column.
@@ -81,11 +88,10 @@ def evaluate_all(frame: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> pl.
     Returns:
         Frame of n rows with one column an expression.
     """
-    padded = (pl.concat([frame, frame]) if frame.height == 1 else frame).rechunk()
     names = [f"__{name}" for name in expressions]
     columns = [expr.alias(name) for name, expr in zip(names, expressions.values(), strict=True)]
     # Beside all columns, so that constants have the length of the frame; those not read cost nothing.
-    results = padded.lazy().with_columns(columns).select(names).collect(engine="in-memory")
+    results = steady(frame).lazy().with_columns(columns).select(names).collect(engine="in-memory")
     return results.head(frame.height).rename(dict(zip(names, expressions, strict=True)))
 
 

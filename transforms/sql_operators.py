@@ -57,14 +57,13 @@ def checked(scope: Scope, wide: pl.Expr, text: str, dtype: pa.DataType = INT) ->
     return Value(narrow if dtype == INT else narrow.cast(polars_type(dtype)), dtype, text)
 
 
-def spread(constant: pl.Expr, over: pl.Expr) -> pl.Expr:
-    """A constant as a column as long as another expression, null where that is; a column as it is.
+def spread(operand: pl.Expr, over: pl.Expr) -> pl.Expr:
+    """A float operand as a column of as many values as another expression has, even where it is a constant.
 
-    The engine computes x / 3 and x ** 3 with a constant by other, less exact means than with a column.
+    The engine computes x / 3 and x ** 3 with a constant by other, less exact means than with a column; and takes a
+    CASE for a constant in a batch of which all rows take one branch.
     """
-    if constant.meta.root_names() or not over.meta.root_names():
-        return constant
-    return pl.when(over.is_not_null()).then(constant).otherwise(None)
+    return operand * over.is_not_null().cast(pl.Float64) if over.meta.root_names() else operand
 
 
 def quotient(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
