@@ -44,7 +44,7 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """Equal to any number within `error` (relative) or `slack` (absolute) of one of the targets."""
+    """Equal to any number within `error` (relative) plus `slack` (absolute) of one of the targets."""
 
     targets: tuple[float, ...]
     error: float
@@ -52,7 +52,7 @@ class Near:
 
     def __eq__(self, got: object) -> bool:
         return isinstance(got, (int, float)) and any(
-            got == x or abs(got - x) <= max(self.error * abs(x), self.slack) for x in self.targets
+            got == x or abs(got - x) <= self.error * abs(x) + self.slack for x in self.targets
         )
 
 
@@ -178,7 +178,7 @@ def _percentile(ascending: list[float], q: Any, error: float) -> Any:
     if isinstance(q, (list, tuple)):
         return [_percentile(ascending, one, error) for one in q]
     place = Fraction(q) * (len(ascending) - 1)
-    return Near((ascending[math.floor(place)], ascending[math.ceil(place)]), error * (1 + 1e-9))
+    return Near((ascending[math.floor(place)], ascending[math.ceil(place)]), error * (1 + 1e-9), slack=5e-324)
 
 
 def _float(exact: Fraction | int) -> float:

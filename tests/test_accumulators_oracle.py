@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,3 +104,22 @@ def test_many_rows(operation: str, kind: str) -> None:
         got = folding.plain(finished.values[group].as_py(), built.dtype)
         assert folding.same(expected[0], got), (expected, got)
         assert bool(finished.overflow[group]) == expected[1]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("by", [None, "b"])
+def test_no_rows_and_no_groups(operation: str, by: str | None) -> None:
+    """States of nothing are empty bytes, whose value is the oracle's; no groups at all are no error."""
+    params: dict[str, Any] = {"k": 2} if operation.endswith("_k") or operation == "bounded_unique_count" else {}
+    params |= {"q": 0.5} if operation == "approx_percentile" else {}
+    types = {"x": "float64"} if by is None else {"x": "float64", "b": "string"}
+    built = accumulator(folding.spec(operation, types, params, by=by))
+    empty = folding.fold(built, [])
+    assert built.encode(empty).to_pylist() == [b""] * folding.GROUPS
+    expected, _ = oracle.value(operation, [], params, ("x",), by)
+    assert built.finish(built.decode(built.encode(empty))).values.to_pylist() == [expected] * folding.GROUPS
+    none = built.take(empty, np.zeros(0, np.int64))
+    for states in (none, built.decode(built.encode(none)), built.merge(none, np.zeros(0, np.int64), 0)):
+        finished = built.finish(states)
+        assert (len(finished.values), finished.values.type, len(finished.overflow)) == (0, built.dtype, 0)
+    assert built.encode(built.concat([none, empty])).to_pylist() == [b""] * folding.GROUPS

@@ -43,8 +43,9 @@ def test_ranked(operation: str, kind: str, k: int, data: st.DataObject) -> None:
     folding.check(Ranked(folding.spec(operation, {"x": kind}, {"k": k})), data.draw(folding.rows({"x": kind})), data)
 
 
-@settings(deadline=None)
-@given(st.sampled_from(sorted(folding.VALUES)), st.lists(st.integers(0, 3), max_size=4), st.booleans(), st.data())
+@pytest.mark.parametrize("kind", sorted(folding.VALUES))
+@settings(deadline=None, max_examples=40)
+@given(counts=st.lists(st.integers(0, 3), max_size=4), nullable=st.booleans(), data=st.data())
 def test_values_of_every_type_come_back_from_their_sections(
     kind: str, counts: list[int], nullable: bool, data: st.DataObject
 ) -> None:

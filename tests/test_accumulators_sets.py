@@ -66,6 +66,14 @@ def test_a_saturated_state_stays_saturated_and_holds_no_values(
     assert exact == 100 or len(exact) == 100
 
 
+def test_a_bounded_count_that_has_reached_k_holds_no_values() -> None:
+    accumulator = bounded_unique_count(folding.spec("bounded_unique_count", {"x": "int64"}, {"k": 100}))
+    for distinct, most in [(99, 800), (100, 9), (101, 9)]:
+        states = folding.fold(accumulator, folding.rows_of(list(range(distinct))))
+        assert len(accumulator.encode(states)[0].as_py()) < most
+        assert accumulator.finish(states).values[0].as_py() == min(distinct, 100)
+
+
 def test_counts_of_nothing_are_zero_and_histograms_of_nothing_null() -> None:
     cases: list[tuple[Accumulator, int | None]] = [
         (unique_count(folding.spec("unique_count", {"x": "string"})), 0),
