@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,18 +89,15 @@ def instants(texts: pa.StringArray) -> tuple[Ints, Bools]:
     Returns:
         int64[n] of µs since the epoch, and bool[n] that says which texts are no instants; nulls give 0 and False.
     """
-    matrix, lengths = _matrix(texts)
-    digits = (matrix - np.uint8(48)).astype(np.int64)
-    is_digit = digits <= 9
-    days, fits = _days(matrix, digits, is_digit)
-    at = lengths - _zone_length(matrix, lengths)
-    clock, clock_fits = _clock(matrix, digits, is_digit, at)
-    shift, zone_fits = _zone(matrix, digits, is_digit, at, lengths)
+    grid = _Grid.of(texts)
+    days, fits = grid.days()
+    end = grid.lengths - grid.zone_length()
+    clock, clock_fits = grid.clock(end)
+    shift, zone_fits = grid.zone(end)
     values = days * DAY + clock - shift
-    fits &= clock_fits & zone_fits & (lengths >= 10) & (values >= FIRST) & (values <= LAST)
-    fits &= (at == lengths) | (at > 10)
-    wide = lengths > _WIDTH
-    for row in np.flatnonzero(wide).tolist():
+    fits &= clock_fits & zone_fits & (grid.lengths >= 10) & (values >= FIRST) & (values <= LAST)
+    fits &= (end == grid.lengths) | (end > 10)
+    for row in np.flatnonzero(grid.lengths > _WIDTH).tolist():
         try:
             values[row], fits[row] = instant(texts[row].as_py()), True
         except ValueError:
@@ -119,110 +116,133 @@ def days(texts: pa.StringArray) -> tuple[Ints, Bools]:
     Returns:
         int64[n] of days since the epoch, and bool[n] that says which texts are no dates; nulls give 0 and False.
     """
-    matrix, lengths = _matrix(texts)
-    digits = (matrix - np.uint8(48)).astype(np.int64)
-    values, fits = _days(matrix, digits, digits <= 9)
-    fits &= lengths == 10
+    grid = _Grid.of(texts)
+    values, fits = grid.days()
+    fits &= grid.lengths == 10
     absent = texts.is_null().to_numpy(zero_copy_only=False)
     values[~fits | absent] = 0
     return values, ~(fits | absent)
 
 
-def _matrix(texts: pa.StringArray) -> tuple[Bytes, Ints]:
-    """First `_WIDTH` bytes of each text, zeros after its end, and the texts' lengths in bytes (null: 0)."""
-    count = len(texts)
-    buffers = texts.buffers()
-    if count == 0 or buffers[2] is None:
-        return np.zeros((count, _WIDTH), np.uint8), np.zeros(count, np.int64)
-    offsets = np.frombuffer(buffers[1], np.int32)[texts.offset : texts.offset + count + 1].astype(np.int64)
-    lengths = np.diff(offsets)
-    if texts.null_count:
-        lengths[texts.is_null().to_numpy(zero_copy_only=False)] = 0
-    data = np.zeros(int(offsets[-1] - offsets[0]) + _WIDTH, np.uint8)
-    data[:-_WIDTH] = np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]]
-    windows = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)
-    matrix = windows[offsets[:-1] - offsets[0]]
-    matrix[np.arange(_WIDTH) >= lengths[:, None]] = 0
-    return matrix, lengths
+@dataclass(frozen=True)
+class _Grid:
+    """The first bytes of n texts, a row for each place in them.
 
+    Attributes:
+        bytes: uint8[_WIDTH, n], zeros after the end of a text.
+        digits: uint8[_WIDTH, n], the bytes as digits, above 9 where they are none.
+        lengths: int64[n] in bytes, 0 for null.
+    """
 
-def _number(digits: Ints, start: int, stop: int) -> Ints:
-    value = digits[:, start].copy()
-    for column in range(start + 1, stop):
-        value = value * 10 + digits[:, column]
-    return value
+    bytes: Bytes
+    digits: Bytes
+    lengths: Ints
 
+    @staticmethod
+    def of(texts: pa.StringArray) -> _Grid:
+        """Grid of n texts."""
+        count = len(texts)
+        _, bounds, content = texts.buffers()
+        if count == 0 or content is None:
+            nothing = np.zeros((_WIDTH, count), np.uint8)
+            return _Grid(nothing, nothing - np.uint8(48), np.zeros(count, np.int64))
+        offsets = np.frombuffer(bounds, np.int32)[texts.offset : texts.offset + count + 1].astype(np.int64)
+        lengths = np.diff(offsets)
+        if texts.null_count:
+            lengths[texts.is_null().to_numpy(zero_copy_only=False)] = 0
+        data = np.zeros(int(offsets[-1] - offsets[0]) + _WIDTH, np.uint8)
+        data[:-_WIDTH] = np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]]
+        windows = np.lib.stride_tricks.sliding_window_view(data, _WIDTH)
+        places = np.ascontiguousarray(windows[offsets[:-1] - offsets[0]].T)
+        places[np.arange(_WIDTH)[:, None] >= lengths] = 0
+        return _Grid(places, places - np.uint8(48), lengths)
 
-def _days(matrix: Bytes, digits: Ints, is_digit: Bools) -> tuple[Ints, Bools]:
-    fits = is_digit[:, [0, 1, 2, 3, 5, 6, 8, 9]].all(axis=1) & (matrix[:, 4] == 45) & (matrix[:, 7] == 45)
-    year, month, day_number = _number(digits, 0, 4), _number(digits, 5, 7), _number(digits, 8, 10)
-    fits &= (year >= 1) & (month >= 1) & (month <= 12)
-    month = np.where(fits, month, 1)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    last = _DAYS_IN_MONTH[month] + (leap & (month == 2))
-    fits &= (day_number >= 1) & (day_number <= last)
-    # Days from a civil date, Howard Hinnant, "chrono-compatible low-level date algorithms".
-    shifted = year - (month <= 2)
-    era = shifted // 400
-    year_of_era = shifted - era * 400
-    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day_number - 1
-    total = era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
-    return np.where(fits, total, 0), fits
+    def days(self) -> tuple[Ints, Bools]:
+        """Days since the epoch of the date at the beginning of each text, and whether there is one."""
+        fits = (self.digits[[0, 1, 2, 3, 5, 6, 8, 9]] <= 9).all(axis=0) & self._is(4, "-") & self._is(7, "-")
+        year, month, number = self._number(0, 4), self._number(5, 7), self._number(8, 10)
+        fits &= (year >= 1) & (month >= 1) & (month <= 12)
+        month = np.where(fits, month, 1)
+        leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+        fits &= (number >= 1) & (number <= _DAYS_IN_MONTH[month] + (leap & (month == 2)))
+        # Days from a civil date, Howard Hinnant, "chrono-compatible low-level date algorithms".
+        shifted = year - (month <= 2)
+        era = shifted // 400
+        year_of_era = shifted - era * 400
+        day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + number - 1
+        total = era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
+        return np.where(fits, total, 0).astype(np.int64), fits
 
+    def zone_length(self) -> Ints:
+        """Bytes of the zone at the end of each text: 0, 1 (Z), 3, 5 or 6; only behind the date."""
+        length = np.zeros(len(self.lengths), np.int64)
+        last = self._at(self.bytes, self.lengths - 1)
+        length[(last == ord("Z")) | (last == ord("z"))] = 1
+        rest = np.flatnonzero((length == 0) & (self.lengths != 10))
+        for width in (3, 5, 6):
+            sign = self.bytes[np.clip(self.lengths[rest] - width, 0, _WIDTH - 1), rest]
+            signed = ((sign == ord("+")) | (sign == ord("-"))) & (self.lengths[rest] - width > 10)
+            length[rest[signed & (length[rest] == 0)]] = width
+        return length
 
-def _at(matrix: npt.NDArray[Any], columns: Ints) -> npt.NDArray[Any]:
-    return matrix[np.arange(len(matrix)), np.clip(columns, 0, _WIDTH - 1)]
-
-
-def _zone_length(matrix: Bytes, lengths: Ints) -> Ints:
-    """Bytes of the zone at the end of each text: 0, 1 (Z), 3, 5 or 6; only after the date and the hour."""
-    length = np.zeros(len(lengths), np.int64)
-    last = _at(matrix, lengths - 1)
-    length[(last == 90) | (last == 122)] = 1
-    for width in (3, 5, 6):
-        sign = _at(matrix, lengths - width)
-        length[((sign == 43) | (sign == 45)) & (lengths - width > 10) & (length == 0)] = width
-    return length
-
-
-def _zone(matrix: Bytes, digits: Ints, is_digit: Bools, at: Ints, lengths: Ints) -> tuple[Ints, Bools]:
-    """µs east of UTC of the zone that begins at column `at`, and whether it is one."""
-    width = lengths - at
-    fits = (width == 0) | (width == 1)
-    shift = np.zeros(len(at), np.int64)
-    rows = np.flatnonzero(width > 1)
-    if not len(rows):
+    def zone(self, start: Ints) -> tuple[Ints, Bools]:
+        """µs east of UTC of the zone that begins at each `start`, and whether it is one."""
+        width = self.lengths - start
+        fits = width <= 1
+        shift = np.zeros(len(start), np.int64)
+        rows = np.flatnonzero(width > 1)
+        if not len(rows):
+            return shift, fits
+        part = _Grid(self.bytes[:, rows], self.digits[:, rows], self.lengths[rows])
+        start, width = start[rows], width[rows]
+        colon, short = width == 6, width == 3
+        tens, ones = np.where(short, start + 1, start + 3 + colon), np.where(short, start + 1, start + 4 + colon)
+        found = [part._at(part.digits, place).astype(np.int64) for place in (start + 1, start + 2, tens, ones)]
+        legal = np.logical_and.reduce([digit <= 9 for digit in found])
+        legal &= ~colon | (part._at(part.bytes, start + 3) == ord(":"))
+        hour = found[0] * 10 + found[1]
+        minute = np.where(short, 0, found[2] * 10 + found[3])
+        legal &= (hour <= 23) & (minute <= 59)
+        east = (hour * 60 + minute) * 60_000_000
+        shift[rows] = np.where(part._at(part.bytes, start) == ord("-"), -east, east)
+        fits[rows] = legal
         return shift, fits
-    grid, flags, start, size = digits[rows], is_digit[rows], at[rows], width[rows]
-    colon = size == 6
-    short = size == 3
-    tens, ones = np.where(short, start + 1, start + 3 + colon), np.where(short, start + 1, start + 4 + colon)
-    places = [start + 1, start + 2, tens, ones]
-    ten_hours, hours, ten_minutes, minutes = (_at(grid, place) for place in places)
-    legal = np.logical_and.reduce([_at(flags, place) for place in places])
-    legal &= ~colon | (_at(matrix[rows], start + 3) == 58)
-    hour = ten_hours * 10 + hours
-    minute = np.where(size > 3, ten_minutes * 10 + minutes, 0)
-    legal &= (hour <= 23) & (minute <= 59)
-    east = (hour * 60 + minute) * 60_000_000
-    shift[rows] = np.where(_at(matrix[rows], start) == 45, -east, east)
-    fits[rows] = legal
-    return shift, fits
 
+    def clock(self, end: Ints) -> tuple[Ints, Bools]:
+        """µs of the day of the clock time from byte 10 to each `end`, and whether it is one (none is midnight)."""
+        numeric = self.digits <= 9
+        between = self.bytes[10]
+        separated = (between == ord("T")) | (between == ord("t")) | (between == ord(" "))
+        has_minutes = separated & numeric[[11, 12, 14, 15]].all(axis=0) & self._is(13, ":") & (end >= 16)
+        has_seconds = has_minutes & numeric[[17, 18]].all(axis=0) & self._is(16, ":") & (end >= 19)
+        has_fraction = has_seconds & (self._is(19, ".") | self._is(19, ",")) & (end > 20)
+        # The first byte from 20 on that is no digit has to be the end.
+        run = np.argmin(numeric[20:], axis=0) + 20
+        has_fraction &= (run == end) | (numeric[20:].all(axis=0) & (end >= _WIDTH))
+        fits = (end == 10) | (has_minutes & (end == 16)) | (has_seconds & (end == 19)) | has_fraction
+        hour, minute = self._number(11, 13), self._number(14, 16)
+        second = np.where(end >= 19, self._number(17, 19), 0)
+        fits &= (end == 10) | ((hour <= 23) & (minute <= 59) & (second <= 59))
+        clock = ((hour * 60 + minute) * 60 + second).astype(np.int64) * 1_000_000
+        if has_fraction.any():
+            clock += np.where(has_fraction, self._fraction(end), 0)
+        return np.where(fits & (end > 10), clock, 0), fits
 
-def _clock(matrix: Bytes, digits: Ints, is_digit: Bools, end: Ints) -> tuple[Ints, Bools]:
-    """µs of the day of the clock time between column 10 and `end`, and whether it is one (none is midnight)."""
-    between = matrix[:, 10]
-    separated = (between == 84) | (between == 116) | (between == 32)
-    has_minutes = separated & is_digit[:, [11, 12, 14, 15]].all(axis=1) & (matrix[:, 13] == 58) & (end >= 16)
-    has_seconds = has_minutes & is_digit[:, [17, 18]].all(axis=1) & (matrix[:, 16] == 58) & (end >= 19)
-    point = (matrix[:, 19] == 46) | (matrix[:, 19] == 44)
-    span = (np.arange(_WIDTH) >= 20) & (np.arange(_WIDTH) < end[:, None])
-    has_fraction = has_seconds & point & (end > 20) & (is_digit | ~span).all(axis=1)
-    fits = (end == 10) | (has_minutes & (end == 16)) | (has_seconds & (end == 19)) | has_fraction
-    hour, minute = _number(digits, 11, 13), _number(digits, 14, 16)
-    second = np.where(end >= 19, _number(digits, 17, 19), 0)
-    fits &= (end == 10) | ((hour <= 23) & (minute <= 59) & (second <= 59))
-    fraction = _number(np.where(span, digits, 0), 20, 26)
-    clock = ((hour * 60 + minute) * 60 + second) * 1_000_000 + np.where(has_fraction, fraction, 0)
-    return np.where(fits & (end > 10), clock, 0), fits
+    def _fraction(self, end: Ints) -> npt.NDArray[np.int32]:
+        value = np.zeros(len(end), np.int32)
+        for place in range(20, 26):
+            value = value * 10 + np.where(place < end, self.digits[place], 0)
+        return value
+
+    def _number(self, start: int, stop: int) -> npt.NDArray[np.int32]:
+        value: npt.NDArray[np.int32] = self.digits[start].astype(np.int32)
+        for place in range(start + 1, stop):
+            value = value * 10 + self.digits[place]
+        return value
+
+    def _is(self, place: int, char: str) -> Bools:
+        return np.asarray(self.bytes[place] == ord(char))
+
+    @staticmethod
+    def _at(grid: Bytes, places: Ints) -> Bytes:
+        return np.asarray(grid[np.clip(places, 0, _WIDTH - 1), np.arange(len(places))])
