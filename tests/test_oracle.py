@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import oracle
 from tests.oracle import Feature, Near, answer, order, value
 
 SECOND = 1_000_000
@@ -63,6 +67,14 @@ def of(operation: str, values: list[Any], by: str | None = None, **params: Any) 
 def test_values(operation: str, values: list[Any], params: dict[str, Any], expected: Any) -> None:
     found, overflow = of(operation, values, **params)
     assert (found, type(found), overflow) == (expected, type(expected), False)
+
+
+def test_the_oracle_imports_the_standard_library_alone() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text(encoding="utf-8"))
+    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    imported += [node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imported
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
 def test_special_values_and_overflow() -> None:
