@@ -90,7 +90,7 @@ def _check_packages() -> None:
         obstacle = places[0] if places else Path(str(found.origin if found else package))
         raise ImportError(
             f"{obstacle} is in the way: twinbeam has a package of its own named {package!r} (in {home}); "
-            f"rename that folder or run from another one"
+            "rename it or run from another folder"
         )
 
 
