@@ -1,0 +1,210 @@
+"""One Delta table as a log of commits: opened, advanced, its application transactions listed, its errors explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+from polars.exceptions import PanicException, PolarsError
+
+from schemas.errors import StoreError
+from serving.stores.delta_schema import plain_schema
+from serving.stores.parquet import sync_file, sync_folder
+
+_RACES = ("Concurrent transaction failed", "Metadata changed", "concurrent transaction")
+_COMMIT = {"commitInfo": pl.Struct({"operation": pl.String})}
+_TRANSACTIONS = {"txn": pl.Struct({"appId": pl.String, "version": pl.Int64})}
+
+
+class Conflict(StoreError):
+    """Another writer committed to the same lanes first: read the positions again, trim the rows, repeat."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a table lies.
+
+    Attributes:
+        table: its name.
+        address: path, or URL of an object store.
+        options: of the object store, verbatim.
+    """
+
+    table: str
+    address: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a table on a local disk; None in an object store."""
+        return None if "://" in self.address else Path(self.address)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns errors of the engines into a `StoreError` that names the table, or into a `Conflict`.
+
+        Raises:
+            StoreError: the table cannot be read or written.
+            Conflict: a commit lost a race.
+        """
+        try:
+            yield
+        except (DeltaError, PolarsError, PanicException, pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split("\n   0:")[0].split())[:400]
+            if isinstance(error, CommitFailedError) and any(race in reason for race in _RACES):
+                raise Conflict(f"{self.address}: {reason}") from error
+            raise StoreError(
+                f"{self.address}: the table cannot be read or written: {reason}. If a file of it is missing or "
+                "damaged, put it back from a copy, or move the table's folder away and run again to fill it anew; "
+                "otherwise check that this user may write there and that there is space"
+            ) from error
+
+    def exists(self) -> bool:
+        """Whether there is a table."""
+        with self.explained():
+            return DeltaTable.is_deltatable(self.address, storage_options=dict(self.options))
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """The table as it is now, or as it was."""
+        with self.explained():
+            return DeltaTable(self.address, version=version, storage_options=dict(self.options))
+
+    def operation(self, version: int) -> str:
+        """What made a version, as its log entry says ("WRITE", "OPTIMIZE", ...)."""
+        entry, options = f"{self.address}/_delta_log/{version:020}.json", dict(self.options) or None
+        with self.explained():
+            lines = pl.scan_ndjson(entry, schema=_COMMIT, storage_options=options).drop_nulls().collect()
+        return str(lines["commitInfo"].struct.field("operation").to_list()[0]) if len(lines) else ""
+
+    def create(self, schema: pa.Schema) -> None:
+        """Makes the table unless somebody has made it already."""
+        try:
+            with self.explained():
+                DeltaTable.create(self.address, plain_schema(schema), mode="ignore", storage_options=dict(self.options))
+        except StoreError:
+            if not self.exists():
+                raise
+
+
+class Log:
+    """The commits of one table as one writer follows them; not for use by two threads at once.
+
+    Args:
+        place: where the table lies; it must exist.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.handle = place.open()
+        self._ids: set[str] = set()
+        self._listed = -1
+        self._synced = self.handle.version()
+
+    def refresh(self) -> None:
+        """Takes in what others have committed."""
+        try:
+            with self._place.explained():
+                self.handle.update_incremental()
+        except StoreError:
+            self.handle = self._place.open()
+
+    def schema(self) -> pa.Schema:
+        """Plain schema of the table, as far as it was taken in."""
+        return plain_schema(pa.schema(self.handle.schema().to_arrow()))
+
+    def transactions(self) -> dict[str, int]:
+        """Version by application id of all transactions taken in."""
+        version = self.handle.version()
+        with self._place.explained():
+            if version > self._listed:
+                self._ids |= self._ids_between(self._listed + 1, version)
+                self._listed = version
+            found = {name: self.handle.transaction_version(name) for name in self._ids}
+        return {name: number for name, number in found.items() if number is not None}
+
+    def transaction(self, name: str) -> int | None:
+        """Version of one application transaction, as far as it was taken in."""
+        return self.handle.transaction_version(name)
+
+    def add_columns(self, columns: Sequence[pa.Field]) -> None:
+        """Adds nullable columns.
+
+        Raises:
+            Conflict: another writer changed the schema first.
+        """
+        with self._place.explained():
+            self.handle.alter.add_columns([Field.from_arrow(column) for column in columns])
+        self.refresh()
+
+    def commit(self, files: Sequence[AddAction | RemoveAction], transactions: Mapping[str, int]) -> None:
+        """One commit of files that are in place already.
+
+        Raises:
+            Conflict: another writer committed one of the transactions since this log was last taken in.
+        """
+        with self._place.explained():
+            self.handle.create_write_transaction(
+                list(files), "append", self.handle.schema(), [], commit_properties=_properties(transactions)
+            )
+        self.refresh()
+        self._sync()
+
+    def write(self, rows: pa.Table, transactions: Mapping[str, int]) -> None:
+        """One commit of rows, whose files deltalake writes: the way into object stores.
+
+        Raises:
+            Conflict: another writer committed one of the transactions since this log was last taken in.
+        """
+        with self._place.explained():
+            write_deltalake(
+                self.handle,
+                rows,
+                mode="append",
+                writer_properties=WriterProperties(compression="ZSTD"),
+                commit_properties=_properties(transactions),
+            )
+        self.refresh()
+
+    def _ids_between(self, first: int, last: int) -> set[str]:
+        """Application ids in the log's entries; up to the newest checkpoint it stands for the entries."""
+        log = f"{self._place.address}/_delta_log"
+        options = dict(self._place.options) or None
+        ids: set[str] = set()
+        if first == 0 and (checkpoint := self._checkpoint(log, options)) is not None and checkpoint <= last:
+            frame = pl.scan_parquet(f"{log}/{checkpoint:020}.checkpoint*.parquet", storage_options=options)
+            ids |= set(frame.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
+            first = checkpoint + 1
+        entries = [f"{log}/{version:020}.json" for version in range(first, last + 1)]
+        if entries:
+            lines = pl.scan_ndjson(entries, schema=_TRANSACTIONS, storage_options=options)
+            ids |= set(lines.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
+        return ids
+
+    def _checkpoint(self, log: str, options: dict[str, str] | None) -> int | None:
+        try:
+            frame = pl.scan_ndjson(f"{log}/_last_checkpoint", schema={"version": pl.Int64}, storage_options=options)
+            found = frame.collect()["version"].to_list()
+        except (OSError, PolarsError):
+            return None
+        return int(found[0]) if found else None
+
+    def _sync(self) -> None:
+        """Makes the commits taken in durable (a local disk keeps new files in memory for seconds)."""
+        folder = self._place.folder
+        if folder is None:
+            return
+        for version in range(self._synced + 1, self.handle.version() + 1):
+            sync_file(folder / "_delta_log" / f"{version:020}.json")
+        sync_folder(folder / "_delta_log")
+        self._synced = self.handle.version()
+
+
+def _properties(transactions: Mapping[str, int]) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(name, version) for name, version in transactions.items()])
