@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import pyarrow as pa
+
+from schemas.errors import DefinitionError, Mistake, RequestError, did_you_mean
+from schemas.feature_view import AliasedView, FeatureView
+from schemas.fingerprint import fingerprint
+from schemas.on_demand import OnDemand
 from schemas.registry import Registry
-from transforms.on_demand import OnDemandFunction
+from schemas.service import FeatureService
+from transforms.on_demand import OnDemandFunction, compile_on_demand
+from transforms.selection import Output, Selection
 from transforms.view import CompiledView
+from transforms.view_compiler import ViewCompiler
 
 
 @dataclass(frozen=True)
@@ -23,3 +33,133 @@ class Catalog:
     registry: Registry
     views: Mapping[str, CompiledView]
     on_demand: Mapping[str, OnDemandFunction]
+
+    @staticmethod
+    def compile(registry: Registry) -> Catalog:
+        """Compiled definitions of a registry.
+
+        Raises:
+            DefinitionError: there are mistakes: all of them, those of structure and those of types and SQL.
+        """
+        mistakes = list(registry.mistakes)
+        wrong = {mistake.place for mistake in mistakes}
+        views: dict[str, CompiledView] = {}
+        for view in registry.views.values():
+            if wrong & {view.place, view.entity.place, *(source.place for source in view.sources)}:
+                continue
+            compiler = ViewCompiler(view)
+            compiled = compiler.compile()
+            mistakes += compiler.mistakes
+            if compiled is not None:
+                views[view.name] = compiled
+        catalog = Catalog(registry, views, {})
+        functions: dict[str, OnDemandFunction] = {}
+        if not mistakes:
+            for function in registry.on_demand.values():
+                try:
+                    inputs = {address: catalog.output(address).feature.dtype for address in function.inputs}
+                    functions[function.name] = compile_on_demand(function, inputs, catalog.select(list(function.inputs)))
+                except (DefinitionError, RequestError) as error:
+                    found = error.mistakes if isinstance(error, DefinitionError) else ()
+                    mistakes += found or [Mistake(function.place, function.name, str(error))]
+        if mistakes:
+            raise DefinitionError(sorted(set(mistakes)))
+        return Catalog(registry, views, functions)
+
+    def select(self, features: Any) -> Selection:
+        """Selection of features, in the order asked, each once.
+
+        Args:
+            features: a feature service, view, alias or on-demand function, the name of one, an address
+                `view:feature`, or a list of any of these.
+
+        Raises:
+            RequestError: there is nothing of that name, or request columns contradict each other.
+        """
+        items = list(features) if isinstance(features, list | tuple) else [features]
+        service = self._service(items[0]) if len(items) == 1 else None
+        outputs = {output.address: output for item in items for output in self._outputs(item)}
+        if not outputs:
+            raise RequestError("features: nothing is asked for; give a service, a view, or view:feature addresses")
+        hidden: dict[str, Output] = {}
+        waiting = list(outputs.values())
+        while waiting:
+            for address in _reads(waiting.pop()):
+                if address not in outputs and address not in hidden:
+                    hidden[address] = self.output(address)
+                    waiting.append(hidden[address])
+        request: dict[str, pa.DataType] = {}
+        for output in (*outputs.values(), *hidden.values()):
+            for name, kind in output.function.request.items() if output.function else ():
+                if request.setdefault(name, kind) != kind:
+                    raise RequestError(f"request column {name!r} is {kind} to one on-demand function and {request[name]} to another")
+        prints = [(output.address, output.feature.fingerprint) for output in outputs.values()]
+        identity = f"{fingerprint([list(pair) for pair in prints])}-{''.join(own[:4] for _, own in prints)}"
+        strict, name = (service.strict, service.name) if service is not None else (False, "")
+        return Selection(tuple(outputs.values()), tuple(hidden.values()), request, identity, strict, name)
+
+    def output(self, address: str) -> Output:
+        """One feature by its address.
+
+        Raises:
+            RequestError: there is none.
+        """
+        role, _, name = address.partition(":")
+        outputs = {output.feature.name: output for output in self._role(role, address)}
+        if name not in outputs:
+            legal = ", ".join(outputs)
+            raise RequestError(f"{address}: {role} has no feature {name!r}; it has {legal}.{did_you_mean(name, outputs)}")
+        return outputs[name]
+
+    def _outputs(self, item: Any) -> Iterable[Output]:
+        service = self._service(item)
+        if service is not None:
+            return [output for part in service.features for output in self._outputs(part)]
+        if isinstance(item, str):
+            return [self.output(item)] if ":" in item else self._role(item, item)
+        if isinstance(item, FeatureView | OnDemand):
+            return self._role(item.name, item.name)
+        if isinstance(item, AliasedView):
+            return self._view_outputs(item.role, self._view(item.view.name), item.keys)
+        raise RequestError(
+            f"features: {item!r} is a {type(item).__name__}; give a service, a view, or view:feature addresses"
+        )
+
+    def _service(self, item: Any) -> FeatureService | None:
+        if isinstance(item, FeatureService):
+            return item
+        return self.registry.services.get(item) if isinstance(item, str) else None
+
+    def _role(self, role: str, asked: str) -> list[Output]:
+        """Features of a view, alias or on-demand function by name."""
+        if role in self.views:
+            view = self.views[role]
+            return list(self._view_outputs(role, view, {name: name for name in view.keys.asked}))
+        if role in self.registry.aliases:
+            alias = self.registry.aliases[role]
+            return list(self._view_outputs(role, self._view(alias.view.name), alias.keys))
+        if role in self.on_demand:
+            function = self.on_demand[role]
+            return [Output(f"{role}:{f.name}", role, None, f, (), function) for f in function.features]
+        names = [*self.views, *self.registry.aliases, *self.on_demand, *self.registry.services]
+        raise RequestError(
+            f"features: {asked!r}: there is no view, alias, on-demand function or service {role!r}; there are "
+            f"{', '.join(names) or 'none'}.{did_you_mean(role, names)}"
+        )
+
+    def _view(self, name: str) -> CompiledView:
+        if name not in self.views:
+            raise RequestError(f"features: there is no view {name!r} among {', '.join(self.views)}")
+        return self.views[name]
+
+    def _view_outputs(self, role: str, view: CompiledView, columns: Mapping[str, str]) -> Iterator[Output]:
+        keys = tuple((name, columns[name]) for name in view.keys.asked)
+        for feature in view.features:
+            yield Output(f"{role}:{feature.name}", role, view, feature, keys)
+
+
+def _reads(output: Output) -> Iterable[str]:
+    """Addresses that a computed feature reads."""
+    if output.function is not None:
+        return output.function.inputs
+    return [f"{output.role}:{name}" for name in output.feature.inputs]

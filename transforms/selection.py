@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
 from transforms.feature import Feature
 from transforms.on_demand import OnDemandFunction
 from transforms.view import CompiledView
+
+_RANK = {"aggregate": 0, "latest": 0, "derived": 1, "on_demand": 2}
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ class Selection:
 
     Attributes:
         outputs: what is asked for.
-        hidden: what those need besides, inputs before the features that read them.
+        hidden: what those need besides.
         request: column -> type of everything a request gives for on-demand functions.
-        fingerprint: 16 hex characters over the fingerprints of all outputs.
+        fingerprint: over the fingerprints of all outputs.
         strict: whether a training set leaves out events at the instant itself, by default.
         service: name of the service asked for, or "".
     """
@@ -55,8 +58,8 @@ class Selection:
 
     def needed(self) -> tuple[Output, ...]:
         """Outputs and hidden inputs, each once, inputs before the features that read them."""
-        return self._ordered()
+        return self._needed
 
-    def _ordered(self) -> tuple[Output, ...]:
-        rank = {"aggregate": 0, "latest": 0, "derived": 1, "on_demand": 2}
-        return tuple(sorted((*self.hidden, *self.outputs), key=lambda output: rank[output.feature.kind]))
+    @cached_property
+    def _needed(self) -> tuple[Output, ...]:
+        return tuple(sorted((*self.hidden, *self.outputs), key=lambda output: _RANK[output.feature.kind]))
