@@ -15,7 +15,7 @@ from transforms.columns import whole
 from transforms.encodings import times
 from transforms.encodings.decoded import Column
 from transforms.encodings.objects import OBJECTS
-from transforms.encodings.ranges import INTEGERS, expected
+from transforms.encodings.ranges import INTEGERS, beyond, decimal_words, expected
 from transforms.encodings.values import kind
 
 Ints = npt.NDArray[np.int64]
@@ -190,7 +190,9 @@ def _decimals(field: Field, array: Any, path: str) -> Column | None:
     if not any(test(array.type) for test in exact):
         return None
     if array.type == field.type:
-        return Column(array, {})
+        # Arrow's JSON parser scales 4294967296 to a decimal(10,2) of twelve digits.
+        wrong = beyond(*decimal_words(array), array.type.precision) if len(array) else np.zeros(0, np.bool_)
+        return _marked(array, array, wrong, field, path)
     try:
         return Column(array.cast(field.type), {})
     except pa.ArrowInvalid:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.encodings.avro_cursor import Cursor, Fault
+from transforms.encodings.ranges import beyond
 from transforms.encodings.times import FIRST, FIRST_DAY, LAST, LAST_DAY
 
 Ints = npt.NDArray[np.int64]
@@ -213,7 +214,7 @@ class Decimals:
         widths = np.where(cursor.fault == 0, ends - starts, 0) if cursor.failed else ends - starts
         low = _tail(cursor, ends, np.minimum(widths, 8))
         high = np.where(widths > 8, _tail(cursor, ends - 8, np.clip(widths - 8, 1, 8)), low >> 63)
-        wrong = _beyond(low, high, 10**self.type.precision)
+        wrong = beyond(low, high, self.type.precision)
         for row in np.flatnonzero(widths > 16).tolist():
             value = int.from_bytes(cursor.data[starts[row] : ends[row]].tobytes(), "big", signed=True)
             wrong[row] = abs(value) >= 10**self.type.precision
@@ -249,13 +250,3 @@ def _tail(cursor: Cursor, ends: Ints, widths: Ints) -> Ints:
     word = cursor.words[np.maximum(ends - 8, 0)].byteswap().view(np.int64)
     shift = 64 - 8 * np.maximum(widths, 1)
     return np.where(widths > 0, (word << shift) >> shift, 0)
-
-
-def _beyond(low: Ints, high: Ints, bound: int) -> npt.NDArray[np.bool_]:
-    """Whether the 128-bit integers `high`, `low` lie outside -bound < value < bound."""
-    top, rest = divmod(bound - 1, 1 << 64)
-    unsigned = low.view(np.uint64)
-    over = (high > top) | ((high == top) & (unsigned > np.uint64(rest)))
-    bottom, below = divmod(1 - bound, 1 << 64)
-    under = (high < bottom) | ((high == bottom) & (unsigned < np.uint64(below)))
-    return np.asarray(over | under)
