@@ -159,11 +159,18 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
     Raises:
         DefinitionChanged: the fingerprint is not the selection's.
     """
-    if fingerprint is not None and fingerprint != selection.fingerprint:
-        raise DefinitionChanged(
-            f"features {', '.join(output.address for output in selection.outputs)} have fingerprint "
-            f"{selection.fingerprint}, not {fingerprint}: a definition has changed since"
-        )
+    if fingerprint is None or fingerprint == selection.fingerprint:
+        return
+    addresses = [output.address for output in selection.outputs]
+    before, now = fingerprint.partition("-")[2], selection.fingerprint.partition("-")[2]
+    changed = addresses
+    if len(before) == len(now):
+        parts = [(before[at : at + 4], now[at : at + 4]) for at in range(0, len(now), 4)]
+        changed = [name for name, (old, new) in zip(addresses, parts, strict=True) if old != new] or addresses
+    raise DefinitionChanged(
+        f"fingerprint {fingerprint} was asked for, these features have {selection.fingerprint}; changed since: "
+        f"{', '.join(changed)}"
+    )
 
 
 def _by_role(outputs: Iterable[Output]) -> dict[str, list[Output]]:

@@ -268,7 +268,7 @@ def test_a_wrong_spine_is_told_what_is_wrong(spine: Any, told: str) -> None:
 
 
 def test_an_instant_older_than_what_is_folded_is_refused(served: Read) -> None:
-    with pytest.raises(RequestError, match="user_id=1.*training_set"):
+    with pytest.raises(RequestError, match=r"user_id=1.*training_set"):
         served(profile, [event(1, NOON, "at")], 1, NOON - MICRO)
 
 
