@@ -43,7 +43,9 @@ def aggregate_features(
     for name, kind in zip(aggregation.columns, types, strict=True):
         legal = _legal(aggregation.operation)
         if legal is not None and not _fits(kind, legal, aggregation.operation):
-            _refuse(aggregation, what, f"agg.{aggregation.operation} takes {legal}; column {name!r} is {type_text(kind)}")
+            _refuse(
+                aggregation, what, f"agg.{aggregation.operation} takes {legal}; column {name!r} is {type_text(kind)}"
+            )
     by_type = None if aggregation.by is None else columns.field(aggregation.by).type
     if by_type is not None and pa.types.is_nested(by_type):
         _refuse(aggregation, what, f"by: takes {SCALARS}; column {aggregation.by!r} is {type_text(by_type)}")

@@ -58,7 +58,9 @@ class Catalog:
             for function in registry.on_demand.values():
                 try:
                     inputs = {address: catalog.output(address).feature.dtype for address in function.inputs}
-                    functions[function.name] = compile_on_demand(function, inputs, catalog.select(list(function.inputs)))
+                    functions[function.name] = compile_on_demand(
+                        function, inputs, catalog.select(list(function.inputs))
+                    )
                 except (DefinitionError, RequestError) as error:
                     found = error.mistakes if isinstance(error, DefinitionError) else ()
                     mistakes += found or [Mistake(function.place, function.name, str(error))]
@@ -92,7 +94,9 @@ class Catalog:
         for output in (*outputs.values(), *hidden.values()):
             for name, kind in output.function.request.items() if output.function else ():
                 if request.setdefault(name, kind) != kind:
-                    raise RequestError(f"request column {name!r} is {kind} to one on-demand function and {request[name]} to another")
+                    raise RequestError(
+                        f"request column {name!r} is {kind} to one on-demand function and {request[name]} to another"
+                    )
         prints = [(output.address, output.feature.fingerprint) for output in outputs.values()]
         identity = f"{fingerprint([list(pair) for pair in prints])}-{''.join(own[:4] for _, own in prints)}"
         strict, name = (service.strict, service.name) if service is not None else (False, "")
@@ -108,7 +112,9 @@ class Catalog:
         outputs = {output.feature.name: output for output in self._role(role, address)}
         if name not in outputs:
             legal = ", ".join(outputs)
-            raise RequestError(f"{address}: {role} has no feature {name!r}; it has {legal}.{did_you_mean(name, outputs)}")
+            raise RequestError(
+                f"{address}: {role} has no feature {name!r}; it has {legal}.{did_you_mean(name, outputs)}"
+            )
         return outputs[name]
 
     def _outputs(self, item: Any) -> Iterable[Output]:

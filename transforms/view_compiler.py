@@ -41,12 +41,12 @@ class ViewCompiler:
     def compile(self) -> CompiledView | None:
         """The compiled view; None if there are mistakes."""
         view = self._view
-        keys = self._try(lambda: entity_keys(view.entity))
+        keys = self._try(entity_keys, view.entity)
         if keys is None:
             return None
         rules: dict[str, RowRules] = {}
         for source in view.sources:
-            made = self._try(lambda source=source: compile_rules(view, source, keys))
+            made = self._try(compile_rules, view, source, keys)
             if made is not None:
                 rules[source.name] = made
         if len(rules) < len(view.sources):
@@ -76,9 +76,9 @@ class ViewCompiler:
             fingerprint("probe", [rule.probe for rule in rules.values()]),
         )
 
-    def _try(self, make: Callable[[], Made]) -> Made | None:
+    def _try(self, make: Callable[..., Made], *arguments: Any) -> Made | None:
         try:
-            return make()
+            return make(*arguments)
         except DefinitionError as error:
             self.mistakes += error.mistakes
             return None
@@ -98,12 +98,12 @@ class ViewCompiler:
         view = self._view
         features: list[Feature] = []
         for item in view.features:
-            made = self._try(lambda item=item: list(self._stored(item, columns, identity)))
+            made = self._try(self._stored, item, columns, identity)
             features += made or []
         if not self.mistakes:
             for name, text in view.derive.items():
-                made = self._try(lambda name=name, text=text: [self._derived(name, text, features)])
-                features += made or []
+                derived = self._try(self._derived, name, text, features)
+                features += [] if derived is None else [derived]
         return [replace(feature, owner=view.owner, tags=view.tags) for feature in features]
 
     def _stored(self, item: str | Aggregation | Latest, columns: pa.Schema, identity: str) -> list[Feature]:
@@ -122,7 +122,8 @@ class ViewCompiler:
             return list(aggregate_features(view.name, item, columns, identity))
         dtype = columns.field(item.column).type
         default = checked_default(item.default, dtype, f"{view.name}:{item.feature_name}", item.place)
-        parts = ["latest", identity, item.column, view.ties, view.ttl and parse_duration(view.ttl), default_text(default)]
+        ttl = parse_duration(view.ttl) if view.ttl else None
+        parts = ["latest", identity, item.column, view.ties, ttl, default_text(default)]
         return [
             Feature(
                 view.name,
@@ -162,7 +163,8 @@ def entity_keys(entity: Entity) -> EntityKeys:
             mistakes += error.mistakes
             continue
         if expression.dtype != types[name]:
-            message = f"key_from {name}: is {type_text(expression.dtype)}, the key is {type_text(types[name])}: add a CAST"
+            given, wanted = type_text(expression.dtype), type_text(types[name])
+            message = f"key_from {name}: is {given}, the key is {wanted}: add a CAST"
             mistakes.append(Mistake(entity.place, entity.name, message))
         computed[name] = expression
     if mistakes:
