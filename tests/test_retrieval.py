@@ -51,6 +51,13 @@ profile = FeatureView(
 )
 first_wins = FeatureView("first_wins", entity=user, source=profiles, ties="first", features=["country"])
 
+SETTINGS = """
+project = "p"
+definitions = "features.py"
+[run]
+max_skew = "1000000d"
+"""
+
 DEFINITIONS = """
 from twinbeam import Entity, FeatureView, Source, agg, latest
 
@@ -88,9 +95,7 @@ def served(tmp_path: Path) -> Read:
     """Features as of one instant, online: events published, streamed and read."""
 
     def read(features: Any, events: list[dict[str, Any]], user_id: int | None, at: datetime) -> Features:
-        (tmp_path / "twinbeam.toml").write_text(
-            'project = "p"\ndefinitions = "features.py"\n[run]\nmax_skew = "1000000d"\n'
-        )
+        (tmp_path / "twinbeam.toml").write_text(SETTINGS)
         (tmp_path / "features.py").write_text(DEFINITIONS)
         with Platform.open(tmp_path) as platform:
             platform.apply()
@@ -273,7 +278,7 @@ def test_an_instant_older_than_what_is_folded_is_refused(served: Read) -> None:
 
 
 def test_another_fingerprint_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "twinbeam.toml").write_text('project = "p"\ndefinitions = "features.py"\n')
+    (tmp_path / "twinbeam.toml").write_text(SETTINGS)
     (tmp_path / "features.py").write_text(DEFINITIONS)
     with Platform.open(tmp_path) as platform:
         platform.apply()
