@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
@@ -45,7 +45,7 @@ def _computed(entity: Entity, findings: Findings) -> None:
     """Keys that SQL computes, and the inputs that it reads."""
     computed = findings.expressions("key_from", entity.key_from, '{"cell": "FLOOR(lon)"}')
     inputs = findings.types("input", entity.inputs, '{"lon": "float64"}')
-    keys = list(entity.keys) if isinstance(entity.keys, dict) else []
+    keys = list(map(str, entity.keys)) if isinstance(entity.keys, Mapping) else []
     for name in computed:
         if name not in keys:
             findings.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas.checks_view import feature_names
@@ -133,4 +134,4 @@ def _names(item: FeatureView | AliasedView | OnDemand) -> tuple[str, ...]:
 
 
 def _keys_of(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, dict) else ()
+    return tuple(map(str, value)) if isinstance(value, Mapping) else ()

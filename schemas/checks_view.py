@@ -57,7 +57,7 @@ def feature_names(view: FeatureView) -> tuple[str, ...]:
 
 
 def _names_of(part: object) -> tuple[str, ...]:
-    return tuple(part) if isinstance(part, Mapping) else ()
+    return tuple(map(str, part)) if isinstance(part, Mapping) else ()
 
 
 def _sources(view: FeatureView, findings: Findings) -> list[Source]:
@@ -102,7 +102,7 @@ def _keys(view: FeatureView, entity: Entity, sources: list[Source], findings: Fi
             if name not in columns:
                 findings.add(
                     f"key column {name!r} of entity {entity.name!r} is no column of source {source.name!r}."
-                    f"{did_you_mean(str(name), map(str, columns))} Legal are {', '.join(map(str, columns))}, "
+                    f"{did_you_mean(str(name), columns)} Legal are {', '.join(columns)}, "
                     f'or compute it, as in select={{"{name}": "..."}}'
                 )
         lower: dict[str, str] = {}
@@ -144,8 +144,8 @@ def _feature_columns(
 
 def _columns(column: Any, what: str, columns: tuple[str, ...], source: Source, findings: Findings, place: str) -> None:
     if isinstance(column, str) and column not in columns:
-        hint = did_you_mean(column, map(str, columns))
-        legal = ", ".join(map(str, columns))
+        hint = did_you_mean(column, columns)
+        legal = ", ".join(columns)
         findings.add(f"{what}: unknown column {column!r} of source {source.name!r}.{hint} Legal are {legal}", place)
 
 

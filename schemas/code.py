@@ -27,6 +27,7 @@ from schemas.place import OURS
 PLAIN: tuple[type, ...] = (type(None), bool, int, float, complex, str, bytes, date, time, timedelta, tzinfo, range)
 PLAIN += (Decimal, Fraction, UUID, Enum, Pattern, Path)
 UNSEEN = frozenset({"ctx", "kind", "type_comment", "type_params"})
+OF_MODULES = frozenset({"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__builtins__"})
 LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 Names = Mapping[str, Any]
@@ -134,8 +135,9 @@ class _Reach:
         if id(kind) in self.met:
             return ["again", self._number(kind)]
         self._number(kind)
-        names = next((item.__globals__ for item in vars(kind).values() if isinstance(item, FunctionType)), None)
-        names = names or vars(sys.modules[kind.__module__])
+        methods = [item for item in vars(kind).values() if isinstance(item, FunctionType)]
+        own = (item.__globals__ for item in methods if item.__globals__.get("__name__") == kind.__module__)
+        names = next(own, None) or vars(sys.modules[kind.__module__])
         found = [node for node in _statements(_text(names, kind)) if getattr(node, "name", None) == kind.__name__]
         classes = [node for node in found if isinstance(node, ast.ClassDef)]
         if not classes:
@@ -268,7 +270,7 @@ def _global_names(tree: ast.stmt) -> set[str]:
         code = waiting.pop()
         found.update(_loaded(code))
         waiting += [item for item in code.co_consts if isinstance(item, CodeType)]
-    return found
+    return found - OF_MODULES
 
 
 def _loaded(code: CodeType) -> Iterator[str]:

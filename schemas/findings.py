@@ -93,7 +93,7 @@ class Findings:
 
     def one_of(self, what: str, value: object, legal: Iterable[str], nothing: str = "none") -> bool:
         """A value that must be one of the legal ones; whether it is."""
-        choices = list(legal)
+        choices = [str(item) for item in legal]
         if isinstance(value, str) and value in choices:
             return True
         hint = did_you_mean(str(value), choices)

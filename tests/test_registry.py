@@ -91,8 +91,8 @@ def test_a_folder_with_modules_that_import_each_other(tmp_path: Path) -> None:
         tmp_path,
         base=BASE,
         cards=f"{HEAD}from base import user, buys\nimport shared.rates\n{CARD}RATE = shared.rates.EUR\n",
-        deep__views="from ..cards import card\nfrom ..base import *\nimport rates_here\nx = card.alias('r', user_id='x')\n",
-        deep__rates_here="X = 1\n",
+        deep__views="from ..cards import card\nfrom ..base import *\nimport here\nx = card.alias('r', user_id='y')\n",
+        deep__here="X = 1\n",
         shared__rates="EUR = 0.5\n",
         test_cards="raise AssertionError\n",
         _private="raise AssertionError\n",
@@ -103,7 +103,7 @@ def test_a_folder_with_modules_that_import_each_other(tmp_path: Path) -> None:
     assert registry.aliases["r"].view is registry.views["card"]
     assert registry.aliases["r"].place == "deep/views.py:4"
     assert module(registry, "cards").RATE == 0.5
-    assert not {"base", "cards", "shared", "shared.rates", "rates_here"} & set(sys.modules)
+    assert not {"base", "cards", "shared", "shared.rates", "here"} & set(sys.modules)
 
 
 def test_one_file_imports_what_lies_beside_it_and_no_more_is_gathered(tmp_path: Path) -> None:
