@@ -109,6 +109,21 @@ def test_quotient_near_ties(mantissa: int, nudge: int, exponent: int, sign: int)
     assert quotient(numbers).tolist() == [rounded(Fraction(scaled) * Fraction(2) ** (exponent - 90))]
 
 
+def test_ties_that_only_the_remainder_breaks() -> None:
+    """Quotients n / d = (q + 1/d) / 2**66 with an odd q of 54 bits: a tie to all the digits of the long division."""
+    found = []
+    for d in range(2**31 - 1, 2**30, -2):
+        q = -pow(d, -1, 2**66) % 2**66
+        if 2**53 <= q < 2**54:
+            found.append(((q * d + 1) >> 66, d))
+            if len(found) == 4:
+                break
+    numerators, divisors = zip(*found, strict=True)
+    expected = [float(Fraction(n, d)) for n, d in found]
+    assert quotient(wide(list(numerators)), [np.array(divisors, np.int64)]).tolist() == expected
+    assert quotient(wide([-n for n in numerators]), [np.array(divisors)]).tolist() == [-value for value in expected]
+
+
 def test_quotient_of_long_divisors_and_of_small_negatives() -> None:
     numbers = wide([10**30, -7, 1 << 1200])
     divisors = np.array([3_000_000_007, 2**40, 2**33], np.int64)
