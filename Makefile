@@ -32,7 +32,7 @@ $(READY): setup.py Makefile
 	@touch $(READY)
 
 demo: setup ## A year of flights: eleven months as files, one live; both stores, skew measured (under 3 minutes)
-	@$(BIN)/python examples/flights/demo.py --project demo
+	@$(BIN)/python -m examples.flights.demo --project demo
 
 check: setup ## Format, lint, types and import floors
 	$(BIN)/ruff format --check .

