@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -20,36 +21,36 @@ def source_mistakes(source: Source) -> list[Mistake]:
     findings.names("source", [source.name])
     findings.people(source)
     findings.one_of("encoding", source.encoding, ENCODINGS)
-    if _fields(source, findings):
-        _times(source, findings)
+    kinds = _fields(source, findings)
+    if kinds:
+        _times(source, kinds, findings)
     _logs(source, findings)
     findings.sql("deleted", source.deleted)
     return findings.mistakes
 
 
-def _fields(source: Source, findings: Findings) -> bool:
-    """Fields, by `fields` or `avro`; whether they are known."""
+def _fields(source: Source, findings: Findings) -> dict[str, pa.DataType | None]:
+    """Types of the fields, by `fields` or `avro`, as far as they are known; None of a field of no legal type."""
     if source.fields is not None and source.avro is not None:
         findings.add("both fields= and avro= say what an event holds: legal is one of them")
-        return False
+        return {}
     if source.fields is None and source.avro is None:
         findings.add('says not what an event holds: legal is fields={"ts": "timestamp(ms)", ...} or avro="file.avsc"')
-        return False
+        return {}
     if source.avro is None:
-        findings.types("field", source.fields, '{"ts": "timestamp(ms)"}')
+        found = findings.types("field", source.fields, '{"ts": "timestamp(ms)"}')
         if source.fields == {}:
             findings.add('fields must name at least one, as in {"ts": "timestamp(ms)"}')
-    elif source.problem:
+        return dict.fromkeys(map(str, source.fields)) | found if isinstance(source.fields, Mapping) else {}
+    if source.problem:
         findings.add(f"avro: {source.problem}" if isinstance(source.avro, str) else "avro must be the path of a schema")
-    else:
-        findings.names("field", [field.name for field in source.resolved_fields])
-    return bool(source.resolved_fields)
+    findings.names("field", [field.name for field in source.resolved_fields])
+    return {field.name: field.type for field in source.resolved_fields}
 
 
-def _times(source: Source, findings: Findings) -> None:
+def _times(source: Source, kinds: Mapping[str, pa.DataType | None], findings: Findings) -> None:
     """Fields that say when: event time, arrival time, sequence."""
-    kinds = {field.name: field.type for field in source.resolved_fields}
-    times = [name for name, kind in kinds.items() if pa.types.is_timestamp(kind)]
+    times = [name for name, kind in kinds.items() if kind is not None and pa.types.is_timestamp(kind)]
     legal = f"the timestamp fields are {', '.join(times) or 'none: declare one as timestamp(s|ms|us)'}"
     if source.event_time is None:
         findings.add(f"event_time= is missing: it names the field that says when an event happened; {legal}")
@@ -57,12 +58,12 @@ def _times(source: Source, findings: Findings) -> None:
         name = getattr(source, what)
         if name is None or not findings.one_of(f"field in {what}", name, kinds):
             continue
-        if not pa.types.is_timestamp(kinds[name]):
+        if kinds[name] is not None and not pa.types.is_timestamp(kinds[name]):
             findings.add(f"{what} {name!r} is no timestamp but {kinds[name]}: {legal}")
     if source.sequence is None or not findings.one_of("field in sequence", source.sequence, kinds):
         return
     kind = kinds[source.sequence]
-    if not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+    if kind is not None and not (pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         findings.add(f"sequence {source.sequence!r} is of type {kind}: legal are integers, timestamps and dates")
 
 

@@ -99,6 +99,6 @@ def _import(error: ImportError) -> str:
     module = sys.modules.get(error.name or "")
     if not match or not module:
         return f"{type(error).__name__}: {error}"
-    legal = [name for name in vars(module) if not name.startswith("_")]
+    legal = [name for name in dir(module) if not name.startswith("_")]
     hint = did_you_mean(match["word"], legal)
     return f"{module.__name__} has no name {match['word']!r} to import.{hint}"

@@ -722,6 +722,15 @@ def test_all_mistakes_are_told_at_once_and_in_order(tmp_path: Path) -> None:
     assert [item.name for item in mistakes] == ["_a", "_a", "b", "c", "c: agg.count"]
 
 
+def test_all_mistakes_of_a_source_are_told_though_a_type_is_wrong() -> None:
+    source = Source("s", fields={"t": "timestmp", "a": "string", "v": "float64"}, event_time="t", arrival_time="a",
+                    sequence="v", files="x.orc", encoding="xml")  # fmt: skip
+    told = " ".join(mistake.message for mistake in Registry.of([source]).mistakes)
+    for part in ("'timestmp'", "arrival_time 'a'", "sequence 'v'", "'x.orc'", "'xml'"):
+        assert part in told
+    assert "event_time" not in told
+
+
 def test_a_statement_that_fails_does_not_echo(tmp_path: Path) -> None:
     text = PREAMBLE + "\n".join(
         [

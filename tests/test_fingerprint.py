@@ -281,6 +281,12 @@ def test_a_module_as_a_value_is_refused(tmp_path: Path) -> None:
         of_files(tmp_path, "import rates\n\n\ndef transform(df):\n    return vars(rates)\n")
 
 
+@pytest.mark.parametrize("line", ["import rates", "from rates import EUR", "from .rates import EUR"])
+def test_a_project_module_imported_inside_a_function_is_refused(line: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rates is imported inside a function: import it at the top of the file"):
+        of_files(tmp_path, f"def transform(df):\n    import math, polars.selectors\n    {line}\n    return df\n")
+
+
 def test_a_value_without_text_is_refused(tmp_path: Path) -> None:
     text = "def setup():\n    globals()['THING'] = object()\n\n\nsetup()\n\n\ndef transform(df):\n    return THING\n"
     with pytest.raises(ValueError, match="THING is a object, whose meaning cannot be told from text: legal are"):
