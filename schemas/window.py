@@ -23,7 +23,7 @@ MAX_TILES = 400
 
 @dataclass(frozen=True)
 class Window:
-    """A window of events, µs: `length` long, its tail moving in hops, ending `offset` before the instant of an answer."""
+    """Window of events, µs: `length` long, its tail moving in hops, ending `offset` before the instant of an answer."""
 
     length: int
     hop: int
