@@ -1,0 +1,129 @@
+"""`twinbeam dead-letters`: events that could not be taken, listed with their reasons, or sent again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from pipelines.commands.arguments import Parser, UsageError, count, project_folder
+from pipelines.commands.tables import json_text, number, table
+from pipelines.platform import Platform
+from schemas.errors import RequestError, did_you_mean
+from schemas.lane import Lane
+from serving.tables import dead_table
+
+ACTIONS = {
+    "list": (
+        "List events that could not be taken, newest first.",
+        "twinbeam dead-letters list purchases --reason price",
+    ),
+    "replay": (
+        "Send undecodable events of a topic to it again, once each, after the definition was mended. Events that "
+        "failed in a view are not sent: they are in the offline store, and a mended view takes them from there.",
+        "twinbeam dead-letters replay purchases",
+    ),
+}
+COLUMNS = ("source", "reason", "view", "value", "lane", "offset", "arrival")
+
+
+def run(name: str, words: Sequence[str]) -> int:
+    """Lists or replays dead letters."""
+    action = words[0] if words else ""
+    if action in ("-h", "--help"):
+        print("usage: twinbeam dead-letters list|replay ...\n")
+        print("\n".join(f"  {each.ljust(6)}  {caption}" for each, (caption, _) in ACTIONS.items()))
+        print("\nexample:\n  twinbeam dead-letters list")
+        return 0
+    if action not in ACTIONS:
+        said = f"{action!r} is not legal" if action else "what to do is missing"
+        raise UsageError(f"twinbeam dead-letters: {said}: one of {', '.join(ACTIONS)}.{did_you_mean(action, ACTIONS)}")
+    parser = Parser(f"dead-letters {action}", *ACTIONS[action])
+    parser.add_argument("source", nargs="?" if action == "list" else None, metavar="SOURCE", help="name of a source")
+    parser.add_argument("--reason", metavar="TEXT", help="only those whose reason holds the text")
+    if action == "list":
+        parser.add_argument("--view", metavar="NAME", help="only those that failed in this view")
+        parser.add_argument("--limit", type=count, default=20, metavar="N", help="show at most so many (default: 20)")
+    parser.json_option()
+    parser.project_options()
+    given = parser.parse(words[1:])
+    with Platform.open(project_folder(given.project), given.env) as platform:
+        sources = platform.catalog.registry.sources
+        if given.source is not None and given.source not in sources:
+            legal, hint = ", ".join(sources) or "none", did_you_mean(given.source, sources)
+            raise RequestError(f"there is no source {given.source!r}: legal is {legal}.{hint}")
+        letters = _letters(platform, [given.source] if given.source else list(sources))
+        if given.reason:
+            letters = letters.filter(pl.col("reason").str.contains(given.reason, literal=True))
+        if action == "replay":
+            return _replay(platform, given.source, letters, given.json)
+    if given.view:
+        letters = letters.filter(pl.col("view") == given.view)
+    _list(letters, given.limit, given.json)
+    return 0
+
+
+def _letters(platform: Platform, sources: Sequence[str]) -> pl.DataFrame:
+    """Dead letters of sources, newest first, with the columns of `COLUMNS` and `key`."""
+    found = []
+    for source in sources:
+        name = dead_table(source)
+        if platform.offline.exists(name):
+            found.append(platform.offline.scan(name).with_columns(source=pl.lit(source)))
+    schema = {"source": pl.String, "reason": pl.String, "view": pl.String, "value": pl.Binary, "key": pl.Binary}
+    times = {"_lane": pl.String, "_offset": pl.Int64, "_arrival": pl.Datetime("us", "UTC")}
+    frame = pl.concat(found, how="diagonal").collect() if found else pl.DataFrame(schema=schema | times)
+    renamed = frame.rename({name: name.removeprefix("_") for name in times})
+    return renamed.select(*COLUMNS, "key").sort("arrival", "offset", descending=True, maintain_order=True)
+
+
+def _list(letters: pl.DataFrame, limit: int, as_json: bool) -> None:
+    shown = letters.head(limit).select(COLUMNS).to_dicts()
+    if as_json:
+        texts = [row | {"value": (row["value"] or b"").decode("utf-8", "backslashreplace")} for row in shown]
+        print(json_text(texts, 2))
+        return
+    if shown:
+        print(table(COLUMNS, [list(row.values()) for row in shown]))
+    total = len(letters)
+    more = f", {number(limit)} shown" if total > limit else ""
+    print(f"{number(total)} dead letter{'' if total == 1 else 's'}{more}")
+
+
+def _replay(platform: Platform, source: str, letters: pl.DataFrame, as_json: bool) -> int:
+    """Sends the raw bytes of undecodable records again, each once, whoever asks how often."""
+    topic = platform.settings.topic(platform.catalog.registry.sources[source])
+    kinds = Counter[str]()
+    ids: list[str] = []
+    keys: list[Any] = []
+    values: list[Any] = []
+    for row in letters.sort("arrival", "offset").to_dicts():
+        kind = "in a view" if row["view"] else Lane.parse(row["lane"]).kind
+        kinds[kind] += 1
+        if kind == "topic":
+            ids.append(f"{row['lane']}#{row['offset']}")
+            keys.append(row["key"])
+            values.append(row["value"])
+    sent = 0
+    if ids and topic is not None:
+        sent, _ = platform.topics.replay(topic, ids, keys, values, now=time.time_ns() // 1_000)
+    result = {
+        "sent": sent,
+        "sent before": len(ids) - sent,
+        "failed in a view": kinds["in a view"],
+        "of files": kinds["files"],
+    }
+    if as_json:
+        print(json_text(result, 2))
+        return 0
+    print(f"{number(sent)} sent to topic {topic} again; {number(len(ids) - sent)} had been sent before")
+    if kinds["in a view"]:
+        print(
+            f"{number(kinds['in a view'])} failed in a view: mend it and `twinbeam apply`; it takes them from the store"
+        )
+    if kinds["files"]:
+        print(f"{number(kinds['files'])} are rows of files: put them right in a new file")
+    return 0
