@@ -57,10 +57,8 @@ class Catalog:
         if not mistakes:
             for function in registry.on_demand.values():
                 try:
-                    inputs = {address: catalog.output(address).feature.dtype for address in function.inputs}
-                    functions[function.name] = compile_on_demand(
-                        function, inputs, catalog.select(list(function.inputs))
-                    )
+                    inputs = {address: catalog.output(address).feature for address in function.inputs}
+                    functions[function.name] = compile_on_demand(function, inputs)
                 except (DefinitionError, RequestError) as error:
                     found = error.mistakes if isinstance(error, DefinitionError) else ()
                     mistakes += found or [Mistake(function.place, function.name, str(error))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,9 +13,8 @@ import pyarrow as pa
 from schemas.types import type_text
 from transforms.sql_types import polars_type
 
-Function = Callable[[pl.DataFrame], pl.DataFrame]
+Function = Callable[[Any], Any]
 
-_AFFINITY = "POLARS_ENGINE_AFFINITY"
 _LONGEST = 300
 
 
@@ -33,7 +33,7 @@ def call(function: Function, frame: pl.DataFrame) -> pl.DataFrame:
             result = function(frame)
             if isinstance(result, pl.LazyFrame):
                 result = result.collect(engine="in-memory")
-    except (Exception, pl.exceptions.PanicException) as error:  # whatever a user's function raises is data
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - whatever it raises is data
         raise FunctionFault(reason_of(error)) from None
     if not isinstance(result, pl.DataFrame):
         raise FunctionFault(f"gave a {type(result).__name__}, not a polars DataFrame")
@@ -46,7 +46,8 @@ def fitted(column: pl.Series, dtype: pa.DataType) -> pl.Series:
     Raises:
         FunctionFault: it is of another type.
     """
-    goal, given = polars_type(dtype), column.dtype
+    goal: Any = polars_type(dtype)
+    given: Any = column.dtype
     if given == goal:
         return column
     texts = (pl.Categorical, pl.Enum)
@@ -64,23 +65,29 @@ def reason_of(error: BaseException) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _holds(goal: pl.DataType, given: pl.DataType) -> bool:
+def _holds(goal: Any, given: Any) -> bool:
     """Whether a numeric type holds every value of another."""
     if goal.is_float():
         return given == pl.Float32 or given in (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16, pl.Int32, pl.UInt32)
-    sizes = {pl.Int8: 7, pl.UInt8: 8, pl.Int16: 15, pl.UInt16: 16, pl.Int32: 31, pl.UInt32: 32, pl.Int64: 63}
-    return goal.is_integer() and given.is_integer() and sizes.get(type(given), 64) <= sizes.get(type(goal), 0)
+    sizes: dict[Any, int] = {
+        pl.Int8: 7,
+        pl.UInt8: 8,
+        pl.Int16: 15,
+        pl.UInt16: 16,
+        pl.Int32: 31,
+        pl.UInt32: 32,
+        pl.Int64: 63,
+    }
+    smaller = sizes.get(type(given), 64) <= sizes.get(type(goal), 0)
+    return bool(goal.is_integer() and given.is_integer() and smaller)
 
 
 @contextmanager
 def _in_memory() -> Iterator[None]:
     """While lazy frames that a user's function collects are computed whole, not in pieces."""
-    before = os.environ.get(_AFFINITY)
-    os.environ[_AFFINITY] = "in-memory"
+    before: Any = os.environ.get("POLARS_ENGINE_AFFINITY")
+    pl.Config.set_engine_affinity("in-memory")
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(_AFFINITY, None)
-        else:
-            os.environ[_AFFINITY] = before
+        pl.Config.set_engine_affinity(before)

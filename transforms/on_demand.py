@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import polars as pl
 import pyarrow as pa
 
+from schemas.errors import DefinitionError, Mistake, RequestError
+from schemas.fingerprint import fingerprint, function_fingerprint
+from schemas.names import column_name
+from schemas.on_demand import OnDemand
+from schemas.types import TIME, parse_type, type_text
 from transforms.feature import Feature
+from transforms.functions import Function, FunctionFault, call, fitted
+from transforms.generated import generated_rows
+from transforms.proof import FAILS, NotRowLocal, prove, row_texts
+from transforms.sql import steady
+
+NOW = "now"
 
 
 @dataclass(frozen=True)
@@ -17,7 +28,7 @@ class OnDemandFunction:
 
     Attributes:
         name: of the function, the `view` of its features.
-        function: polars frame in and out, as many rows, row by row.
+        function: of a polars frame, gives a polars frame of as many rows, row by row.
         inputs: address of each input -> its type, in the order of the definition.
         request: request column -> type.
         features: what it returns, in the order of `returns`.
@@ -27,10 +38,128 @@ class OnDemandFunction:
     """
 
     name: str
-    function: Callable[[pl.DataFrame], pl.DataFrame]
+    function: Function
     inputs: Mapping[str, pa.DataType]
     request: Mapping[str, pa.DataType]
     features: tuple[Feature, ...]
     fingerprint: str
     probe: str
     place: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns that it is evaluated on: the inputs by their addresses, the request's columns, `now`."""
+        return pa.schema([*self.inputs.items(), *self.request.items(), (NOW, TIME)])
+
+    def evaluate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Its features for n requests.
+
+        The function sees inputs as `view__feature` columns, the columns of the request by their names, and `now`.
+
+        Args:
+            frame: n rows with the columns of `schema`.
+
+        Returns:
+            n rows with a column a feature, of its type.
+
+        Raises:
+            RequestError: the function failed.
+        """
+        try:
+            return self.result(frame)
+        except FunctionFault as fault:
+            raise RequestError(f"{self.name}: {fault}") from None
+
+    def result(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The same.
+
+        Raises:
+            FunctionFault: the function failed, or its result does not fit.
+        """
+        seen = {name: _seen(name) for name in self.schema.names}
+        given = steady(frame.select(list(seen)).rename(seen))
+        result = call(self.function, given)
+        if result.height != given.height:
+            raise FunctionFault(f"gave {result.height} rows for {given.height}: it gives a row for each row, in order")
+        columns = []
+        for feature in self.features:
+            if feature.name not in result.columns:
+                raise FunctionFault(f"gives no column {feature.name!r}, which returns= declares")
+            columns.append(fitted(result[feature.name], feature.dtype))
+        return pl.DataFrame(columns).head(frame.height)
+
+    def outcomes(self, frame: pl.DataFrame) -> list[str]:
+        """One text a row, equal for equal results; the rows are halved until the bad ones stand alone."""
+        try:
+            return row_texts(self.result(frame))
+        except FunctionFault:
+            if frame.height == 1:
+                return [FAILS]
+            middle = frame.height // 2
+            return [*self.outcomes(frame.head(middle)), *self.outcomes(frame.slice(middle))]
+
+
+def compile_on_demand(definition: OnDemand, inputs: Mapping[str, Feature]) -> OnDemandFunction:
+    """On-demand function, checked and proven on generated rows.
+
+    Args:
+        definition: without structural mistakes.
+        inputs: the features that it reads, by address, in the order of the definition.
+
+    Raises:
+        DefinitionError: it fails on every generated row, does not give what it declares, or is not row-local.
+    """
+    name, place = definition.name, definition.place
+    request = {column: parse_type(text) for column, text in definition.request.items()}
+    returns = {column: parse_type(text) for column, text in definition.returns.items()}
+    seen = [_seen(address) for address in inputs]
+    twice = next((column for column in request if column in seen), None)
+    if twice is not None:
+        raise DefinitionError([Mistake(place, name, f"request column {twice!r} has the name of an input's column")])
+    identity = fingerprint(
+        "on_demand",
+        function_fingerprint(definition.function),
+        [[address, feature.fingerprint] for address, feature in inputs.items()],
+        {column: type_text(kind) for column, kind in request.items()},
+        {column: type_text(kind) for column, kind in returns.items()},
+    )
+    features = tuple(
+        Feature(
+            name,
+            column,
+            "on_demand",
+            kind,
+            fingerprint=fingerprint("on_demand", identity, column),
+            description=definition.description,
+        )
+        for column, kind in returns.items()
+    )
+    types = {address: feature.dtype for address, feature in inputs.items()}
+    made = OnDemandFunction(name, definition.function, types, request, features, identity, "", place)
+    try:
+        texts = prove(made.outcomes, made.schema)
+    except NotRowLocal as error:
+        raise DefinitionError([Mistake(place, name, str(error))]) from None
+    problem = _problem(made) if set(texts) == {FAILS} else None
+    if problem is not None:
+        raise DefinitionError([Mistake(place, name, f"fails on every generated row: {problem}")])
+    return replace(made, probe=fingerprint(list(texts)))
+
+
+def _problem(made: OnDemandFunction) -> str | None:
+    """Why a function fails that fails on every row: None if it may be for want of fitting values."""
+    frame = pl.DataFrame(pl.from_arrow(generated_rows(made.schema)))
+    try:
+        made.result(frame.clear())
+    except FunctionFault:
+        try:
+            made.result(frame.tail(1))
+        except FunctionFault as fault:
+            return str(fault)
+    return None
+
+
+def _seen(name: str) -> str:
+    """Name by which the function knows a column: that of an input's address, or its own."""
+    view, colon, feature = name.partition(":")
+    return column_name(view, feature) if colon else name

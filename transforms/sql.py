@@ -75,7 +75,10 @@ def steady(frame: pl.DataFrame) -> pl.DataFrame:
     columns: on a steady frame (and never in the streaming engine, which cuts frames into pieces) what a row gives
     does not depend on how many rows there are.
     """
-    return (pl.concat([frame, frame]) if frame.height == 1 else frame).rechunk()
+    if frame.height != 1:
+        return frame.rechunk()
+    # Column by column: a frame appended to itself stays a frame of constants.
+    return pl.DataFrame([pl.concat([column, column], rechunk=True) for column in frame.get_columns()])
 
 
 def evaluate_all(frame: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> pl.DataFrame:

@@ -20,9 +20,10 @@ from transforms.aggregates import aggregate_features, checked_default, default_t
 from transforms.entity_keys import EntityKeys
 from transforms.feature import Feature
 from transforms.features import TIME
-from transforms.rules import RowRules, compile_rules
+from transforms.rules import SYSTEM_FIELDS, RowRules
+from transforms.rules_compiler import compile_rules
 from transforms.sql import Expression, compile_sql
-from transforms.view import SYSTEM_FIELDS, CompiledView
+from transforms.view import CompiledView
 
 Made = TypeVar("Made")
 
