@@ -16,7 +16,6 @@ from schemas.types import type_text
 from schemas.window import Window, hop_for
 from transforms.accumulators.build import accumulator
 from transforms.feature import Feature
-from transforms.sql import compile_sql
 
 NUMBERS = "integers, floats or decimals"
 SCALARS = "integers, floats, decimals, bool, string, bytes, date or timestamp"
@@ -36,7 +35,7 @@ def aggregate_features(
         rows_fingerprint: of its rows.
 
     Raises:
-        DefinitionError: a column has a type that the operation does not take, or `where` or `default` does not fit.
+        DefinitionError: a column has a type that the operation does not take, or `default` does not fit.
     """
     what = f"{view}:{aggregation.expand()[0][0]}"
     types = tuple(columns.field(name).type for name in aggregation.columns)
@@ -49,10 +48,6 @@ def aggregate_features(
     by_type = None if aggregation.by is None else columns.field(aggregation.by).type
     if by_type is not None and pa.types.is_nested(by_type):
         _refuse(aggregation, what, f"by: takes {SCALARS}; column {aggregation.by!r} is {type_text(by_type)}")
-    if aggregation.where is not None:
-        where = compile_sql(aggregation.where, columns, f"{what}: where", aggregation.place)
-        if not pa.types.is_boolean(where.dtype):
-            _refuse(aggregation, what, f"where must be bool, as in price > 500; it is {type_text(where.dtype)}")
     offset = parse_duration(aggregation.offset) if aggregation.offset else 0
     for name, text in aggregation.expand():
         length = parse_duration(text) if text else None
@@ -84,7 +79,11 @@ def checked_default(default: Any, dtype: pa.DataType, what: str, place: str) -> 
     if default is None:
         return None
     try:
-        value = pa.scalar(default, dtype)
+        if isinstance(default, bool) != pa.types.is_boolean(dtype) and not pa.types.is_nested(dtype):
+            raise TypeError
+        value = pa.scalar(
+            list(default.items()) if isinstance(default, dict) and pa.types.is_map(dtype) else default, dtype
+        )
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         message = f"default {default!r} is no {type_text(dtype)}, which is the type of the feature"
         raise DefinitionError([Mistake(place, what, message)]) from None

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from schemas.checks_entity import entity_mistakes
+from schemas.checks_service import on_demand_mistakes
+from schemas.checks_source import source_mistakes
+from schemas.checks_view import view_mistakes
+from schemas.entity import Entity
 from schemas.errors import DefinitionError, Mistake, RequestError, did_you_mean
 from schemas.feature_view import AliasedView, FeatureView
 from schemas.fingerprint import fingerprint
 from schemas.on_demand import OnDemand
 from schemas.registry import Registry
 from schemas.service import FeatureService
+from schemas.source import Source
+from transforms.entity_keys import EntityKeys, compile_keys
 from transforms.on_demand import OnDemandFunction, compile_on_demand
 from transforms.selection import Output, Selection
 from transforms.view import CompiledView
@@ -42,26 +49,26 @@ class Catalog:
             DefinitionError: there are mistakes: all of them, those of structure and those of types and SQL.
         """
         mistakes = list(registry.mistakes)
-        wrong = {mistake.place for mistake in mistakes}
         views: dict[str, CompiledView] = {}
         for view in registry.views.values():
-            if wrong & {view.place, view.entity.place, *(source.place for source in view.sources)}:
-                continue
-            compiler = ViewCompiler(view)
-            compiled = compiler.compile()
-            mistakes += compiler.mistakes
-            if compiled is not None:
-                views[view.name] = compiled
+            keys, found = _keys(view)
+            mistakes += found
+            if keys is not None:
+                compiled, found = _view(view, keys, bool(view_mistakes(view)))
+                mistakes += found
+                views |= {} if compiled is None else {view.name: compiled}
         catalog = Catalog(registry, views, {})
         functions: dict[str, OnDemandFunction] = {}
-        if not mistakes:
-            for function in registry.on_demand.values():
-                try:
+        for function in registry.on_demand.values():
+            try:
+                if not on_demand_mistakes(function, registry):
                     inputs = {address: catalog.output(address).feature for address in function.inputs}
                     functions[function.name] = compile_on_demand(function, inputs)
-                except (DefinitionError, RequestError) as error:
-                    found = error.mistakes if isinstance(error, DefinitionError) else ()
-                    mistakes += found or [Mistake(function.place, function.name, str(error))]
+            except DefinitionError as error:
+                mistakes += error.mistakes
+            except RequestError as error:
+                # An input without a compiled view has a mistake of its own.
+                mistakes += [] if mistakes else [Mistake(function.place, function.name, str(error))]
         if mistakes:
             raise DefinitionError(sorted(set(mistakes)))
         return Catalog(registry, views, functions)
@@ -167,3 +174,26 @@ def _reads(output: Output) -> Iterable[str]:
     if output.function is not None:
         return output.function.inputs
     return [f"{output.role}:{name}" for name in output.feature.inputs]
+
+
+def _keys(view: FeatureView) -> tuple[EntityKeys | None, Sequence[Mistake]]:
+    """Keys of a view's entity, and the mistakes in them; None if it, or a source, has mistakes."""
+    if not isinstance(view.entity, Entity) or entity_mistakes(view.entity) or not view.sources:
+        return None, ()
+    if any(not isinstance(source, Source) or source_mistakes(source) for source in view.sources):
+        return None, ()
+    try:
+        return compile_keys(view.entity), ()
+    except DefinitionError as error:
+        return None, error.mistakes
+
+
+def _view(view: FeatureView, keys: EntityKeys, broken: bool) -> tuple[CompiledView | None, Sequence[Mistake]]:
+    """The compiled view, and its mistakes; as many as can be told, if it is structurally broken."""
+    compiler = ViewCompiler(view, keys)
+    try:
+        return compiler.compile(), compiler.mistakes
+    except (ValueError, TypeError, AttributeError, LookupError):
+        if broken:
+            return None, compiler.mistakes
+        raise

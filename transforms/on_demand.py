@@ -116,9 +116,13 @@ def compile_on_demand(definition: OnDemand, inputs: Mapping[str, Feature]) -> On
     twice = next((column for column in request if column in seen), None)
     if twice is not None:
         raise DefinitionError([Mistake(place, name, f"request column {twice!r} has the name of an input's column")])
+    try:
+        code = function_fingerprint(definition.function)
+    except ValueError as error:
+        raise DefinitionError([Mistake(place, name, str(error))]) from None
     identity = fingerprint(
         "on_demand",
-        function_fingerprint(definition.function),
+        code,
         [[address, feature.fingerprint] for address, feature in inputs.items()],
         {column: type_text(kind) for column, kind in request.items()},
         {column: type_text(kind) for column, kind in returns.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import polars as pl
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from schemas.errors import DefinitionError, Mistake
 from schemas.feature_view import FeatureView
-from schemas.fingerprint import fingerprint
+from schemas.fingerprint import fingerprint, function_fingerprint
 from schemas.source import Source
 from schemas.types import TIME, parse_type, type_text
 from transforms.entity_keys import EntityKeys
@@ -26,16 +27,28 @@ from transforms.transformation import ROW, Transformation
 Made = TypeVar("Made")
 
 
-def compile_rules(view: FeatureView, source: Source, keys: EntityKeys) -> RowRules:
-    """Row rules of a view for one of its sources.
+@dataclass(frozen=True)
+class CompiledRules:
+    """Outcome of compiling the rules of a view for one source.
+
+    Attributes:
+        rules: the rules; None if there are mistakes.
+        columns: the view's columns; those that failed have type null.
+        mistakes: all of them.
+    """
+
+    rules: RowRules | None
+    columns: pa.Schema
+    mistakes: tuple[Mistake, ...]
+
+
+def compile_rules(view: FeatureView, source: Source, keys: EntityKeys) -> CompiledRules:
+    """Row rules of a view for one of its sources, or every mistake in them.
 
     Args:
-        view: a view without structural mistakes.
-        source: one of its sources, likewise.
-        keys: of its entity.
-
-    Raises:
-        DefinitionError: every mistake in them.
+        view: the view.
+        source: one of its sources, without structural mistakes.
+        keys: of its entity, likewise.
     """
     return _RulesCompiler(view, source, keys).compile()
 
@@ -49,7 +62,7 @@ class _RulesCompiler:
         self._probe: list[str] = []
         self._schema = pa.schema([pa.field(field.name, field.type) for field in source.schema])
 
-    def compile(self) -> RowRules:
+    def compile(self) -> CompiledRules:
         view, source = self._view, self._source
         assert source.event_time is not None
         deleted = self._deleted()
@@ -61,8 +74,8 @@ class _RulesCompiler:
         elif (kind := self._schema.field(source.event_time).type) not in (TIME, pa.null()):
             self._add(f"event time {source.event_time!r} of source {source.name!r} is {type_text(kind)}, not timestamp")
         if self._mistakes:
-            raise DefinitionError(self._mistakes)
-        return RowRules(
+            return CompiledRules(None, self._schema, tuple(self._mistakes))
+        rules = RowRules(
             view.name,
             source.name,
             tuple(source.schema.names),
@@ -77,6 +90,7 @@ class _RulesCompiler:
             self._schema,
             fingerprint(self._probe),
         )
+        return CompiledRules(rules, self._schema, ())
 
     def _deleted(self) -> RuleExpressions:
         text = self._source.deleted
@@ -91,10 +105,17 @@ class _RulesCompiler:
     def _transformation(self, function: Callable[..., object]) -> Transformation:
         view, schema = self._view, self._schema
         returns = {name: parse_type(text) for name, text in view.returns.items()}
+        for name, kind in returns.items():
+            self._set(name, kind)
         transformation = Transformation(function, returns)
+        what = f"{view.name}: transform"
+        try:
+            function_fingerprint(function)
+        except ValueError as error:
+            self._add(str(error), what)
+            return transformation
         before = pl.DataFrame(pl.from_arrow(generated_rows(schema)))
         made = transformation.apply(before)
-        what = f"{view.name}: transform"
         if len(made.failed) == before.height:
             try:
                 transformation.rows(before.clear().with_columns(pl.lit(None, pl.Int64).alias(ROW)))
@@ -105,8 +126,6 @@ class _RulesCompiler:
             self._add(problem, what)
         if not self._mistakes:
             self._try(what, view.place, lambda: self._probe.extend(prove(transformation.outcomes, schema)))
-        for name, kind in returns.items():
-            self._set(name, kind)
         return transformation
 
     def _explosion(self, column: str) -> Explosion | None:
