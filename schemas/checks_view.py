@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from schemas.checks_feature import feature_mistakes
 from schemas.code import function_problem
 from schemas.entity import Entity
@@ -14,6 +16,7 @@ from schemas.feature import Aggregation, Latest
 from schemas.feature_view import TIES, FeatureView
 from schemas.findings import Findings
 from schemas.source import Source
+from schemas.types import parse_type
 
 
 def view_mistakes(view: FeatureView) -> list[Mistake]:
@@ -41,10 +44,29 @@ def view_mistakes(view: FeatureView) -> list[Mistake]:
 
 
 def view_columns(view: FeatureView, source: Source) -> tuple[str, ...]:
-    """Names of the columns of a view's rows: the source's fields, then what the row rules add, then computed keys."""
-    added = (view.returns, view.select, getattr(view.entity, "key_from", {}))
-    names = [field.name for field in source.resolved_fields]
+    """Names of the columns of a view's rows.
+
+    The source's fields and what `transform` adds (the fields of its structs in place of a list that is exploded), then
+    what `select` adds, then computed keys.
+    """
+    kinds: dict[str, pa.DataType] = {field.name: field.type for field in source.resolved_fields}
+    for name in _names_of(view.returns):
+        kinds[name] = _type(view.returns.get(name))
+    names: list[str] = []
+    for name, kind in kinds.items():
+        exploded = name == view.explode and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
+        members = [kind.value_type.field(index).name for index in range(kind.value_type.num_fields)] if exploded else []
+        names += members or [name]
+    added = (view.select, getattr(view.entity, "key_from", {}))
     return tuple(dict.fromkeys((*names, *(name for part in added for name in _names_of(part)))))
+
+
+def _type(text: object) -> pa.DataType:
+    """Arrow type of a type's text; null for a text that is none, which is a mistake of its own."""
+    try:
+        return parse_type(str(text))
+    except ValueError:
+        return pa.null()
 
 
 def feature_names(view: FeatureView) -> tuple[str, ...]:
