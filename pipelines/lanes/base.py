@@ -18,8 +18,9 @@ Ints = npt.NDArray[np.int64]
 class LaneReader(Protocol):
     """Reads one lane in offset order; one instance reads one lane and is used by one thread at a time.
 
-    Promise: every batch carries its `Envelope`; batches of one (table, scope) are contiguous from the offset given to
-    `open` on; offsets ascend; reading again from an offset gives the same records again. A batch of kind "raw" has
+    Promise: every batch carries its `Envelope`; those of kind "raw" or "events" are contiguous from the offset given to
+    `open` on, one of kind "dead" covers the same offsets as the one that follows it and is there only if something is
+    dead; offsets ascend; reading again from an offset gives the same records again. A batch of kind "raw" has
     `RAW_SCHEMA`; one of kind "events" has the source's fields and `LOG_COLUMNS`; one of kind "dead" has `DEAD_SCHEMA`.
     """
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transforms.encodings.avro_cursor import Cursor, Fault
 from transforms.encodings.ranges import beyond
+from transforms.encodings.spans import spans
 from transforms.encodings.times import FIRST, FIRST_DAY, LAST, LAST_DAY
 
 Ints = npt.NDArray[np.int64]
@@ -227,22 +228,12 @@ class Decimals:
 
 def slices(cursor: Cursor, starts: Ints, ends: Ints) -> pa.Array:
     """Byte strings that lie at ascending spans of the cursor's buffer, `pa.BinaryArray[n]`; empty where at fault."""
-    if not len(starts):
-        return pa.array([], pa.binary())
     if cursor.failed:
         # Parked datums lie behind all others: give them an empty span where the one before ends.
         sound = cursor.fault == 0
         ends = np.maximum.accumulate(np.where(sound, ends, 0))
         starts = np.where(sound, starts, ends)
-    # The strings and the gaps between them are one binary array over the buffer as it is; every other one is taken.
-    bounds = np.empty(2 * len(starts) + 1, np.int32)
-    bounds[0:-1:2] = starts
-    bounds[1::2] = ends
-    bounds[-1] = ends[-1]
-    pieces: Any = pa.Array.from_buffers(
-        pa.binary(), 2 * len(starts), [None, pa.py_buffer(bounds), pa.py_buffer(cursor.data)]
-    )
-    return pieces.take(pa.array(np.arange(0, 2 * len(starts), 2)))
+    return spans(cursor.data, starts, ends)
 
 
 def _tail(cursor: Cursor, ends: Ints, widths: Ints) -> Ints:

@@ -44,22 +44,34 @@ def parse_object(value: bytes | None) -> Mapping[str, Any]:
     if value is None:
         raise Unfit("the record has no value")
     try:
-        found = _PARSER.decode(value.decode())
+        content = value.decode()
     except UnicodeDecodeError as error:
         raise Unfit(f"the value is not UTF-8: {error.reason} at byte {error.start}") from None
+    found = parse_json(content)
+    if not isinstance(found, dict):
+        raise Unfit(f"the value is no JSON object: {_show(found)}")
+    return found
+
+
+def parse_json(content: str) -> Any:
+    """Value of a JSON text, with numbers as `Number`.
+
+    Raises:
+        Unfit: the text is no JSON, or nested too deeply.
+    """
+    try:
+        found = _PARSER.decode(content)
     except json.JSONDecodeError as error:
         raise Unfit(f"the value is no JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise Unfit(_TOO_DEEP) from None
-    if not isinstance(found, dict):
-        raise Unfit(f"the value is no JSON object: {_show(found)}")
-    if value.count(b"{") + value.count(b"[") > DEEPEST and _depth(found) > DEEPEST:
+    if content.count("{") + content.count("[") > DEEPEST and _depth(found) > DEEPEST:
         raise Unfit(_TOO_DEEP)
     return found
 
 
 def _depth(value: Any) -> int:
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
         inner = (child for node in level for child in (node.values() if isinstance(node, dict) else node))

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ def object_column(field: Field, values: Sequence[Any]) -> Column:
     """Column of n Python objects.
 
     Legal are None (and pandas' NA and NaT), numpy scalars like their Python twins, an int for a float, datetimes
-    (naive is UTC), dates, and ISO 8601 texts and counts of the declared unit as in JSON; bytes are bytes.
+    (naive is UTC), dates, UUIDs for strings, and ISO 8601 texts and counts of the declared unit as in JSON.
     """
     name = kind(field.type)
     types = set(map(type, values)) - {NoneType}
@@ -102,7 +103,7 @@ def _float(field: Field, value: Any) -> float:
 
 
 def _string(field: Field, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str | UUID):
         raise ValueError
     return text(field, str(value))
 
