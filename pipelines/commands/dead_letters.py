@@ -27,6 +27,18 @@ ACTIONS = {
         "twinbeam dead-letters replay purchases",
     ),
 }
+SCHEMA = pl.Schema(
+    {
+        "source": pl.String(),
+        "reason": pl.String(),
+        "view": pl.String(),
+        "value": pl.Binary(),
+        "key": pl.Binary(),
+        "_lane": pl.String(),
+        "_offset": pl.Int64(),
+        "_arrival": pl.Datetime("us", "UTC"),
+    }
+)
 COLUMNS = ("source", "reason", "view", "value", "lane", "offset", "arrival")
 
 
@@ -73,10 +85,8 @@ def _letters(platform: Platform, sources: Sequence[str]) -> pl.DataFrame:
         name = dead_table(source)
         if platform.offline.exists(name):
             found.append(platform.offline.scan(name).with_columns(source=pl.lit(source)))
-    schema = {"source": pl.String, "reason": pl.String, "view": pl.String, "value": pl.Binary, "key": pl.Binary}
-    times = {"_lane": pl.String, "_offset": pl.Int64, "_arrival": pl.Datetime("us", "UTC")}
-    frame = pl.concat(found, how="diagonal").collect() if found else pl.DataFrame(schema=schema | times)
-    renamed = frame.rename({name: name.removeprefix("_") for name in times})
+    frame = pl.concat(found, how="diagonal").collect() if found else pl.DataFrame(schema=SCHEMA)
+    renamed = frame.rename({f"_{name}": name for name in COLUMNS[-3:]})
     return renamed.select(*COLUMNS, "key").sort("arrival", "offset", descending=True, maintain_order=True)
 
 

@@ -42,8 +42,8 @@ class Command(Protocol):
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command line; its exit code: 0, or 1 for an error (`plan`: 2 if there are changes)."""
     given = list(sys.argv[1:] if words is None else words)
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    logging.getLogger("twinbeam").setLevel(logging.WARNING)
     try:
         code = _dispatch(given)
         sys.stdout.flush()
