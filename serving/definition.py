@@ -79,6 +79,40 @@ def _feature_parts(feature: Feature, derive: str | None) -> dict[str, str]:
     return parts
 
 
+def row_differences(before: Parts, after: Parts) -> list[str]:
+    """Differences between the parts of two views; a column that either of them selects is told by that alone."""
+    selected = {name.removeprefix("select ") for name in (*before, *after) if name.startswith("select ")}
+    told = {f"column {name}" for name in selected}
+    old, new = ({name: text for name, text in parts.items() if name not in told} for parts in (before, after))
+    return list(differences(old, new))
+
+
+def feature_differences(before: Mapping[str, Parts], after: Mapping[str, Parts], same_rows: bool) -> list[str]:
+    """What became of the features of a view, by name, apart from what became of their rows."""
+    removed = [name for name in before if name not in after]
+    found = []
+    for name, parts in after.items():
+        twin = next((old for old in removed if before[old] == parts), None)
+        if name in before:
+            changes = list(differences(before[name], parts))
+            found += [f"feature changed: {name} ({'; '.join(changes)})"] if changes else []
+        elif twin is not None:
+            removed.remove(twin)
+            found.append(f"feature renamed: {twin} -> {name}")
+        elif parts["kind"] == "derived":
+            found.append(f"feature added: {name} (derived: stored nowhere)")
+        elif same_rows and any(_state(parts) == _state(old) for old in before.values()):
+            found.append(f"{'window' if 'window' in parts else 'feature'} added: {name} (state kept)")
+        else:
+            found.append(f"feature added: {name}")
+    return found + [f"feature removed: {name}" for name in removed]
+
+
+def _state(parts: Parts) -> Parts:
+    """Parts of a feature on which its stored state depends."""
+    return {name: text for name, text in parts.items() if name not in ("window", "offset", "default")}
+
+
 def differences(before: Parts, after: Parts) -> Iterator[str]:
     """What became of each part, as "where changed: a -> b", "select x added: b" or "explode removed"."""
     for name in (*before, *(name for name in after if name not in before)):

@@ -182,8 +182,8 @@ class Deployment:
         """
         wrong = []
         for name, view in catalog.views.items():
-            held = {block.id for block in self.blocks.get(name, ())}
-            if not {block.id for block in assign_blocks(view, self.blocks.get(name, ()))} <= held:
+            blocks = [block for block in self.blocks.get(name, ()) if block.entity == view.entity.name]
+            if any(block not in blocks for block in assign_blocks(view, blocks)):
                 wrong.append(name)
         if wrong:
             raise RequestError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from schemas.errors import RequestError, did_you_mean
 from schemas.fingerprint import fingerprint
 from schemas.state import Block
-from serving.definition import Parts, differences, feature_parts, view_parts
+from serving.definition import feature_differences, feature_parts, row_differences, view_parts
 from serving.deployment import AppliedView, Deployment, engine_versions
 from serving.tables import events_table, rows_table
 from transforms.blocks import assign_blocks
@@ -146,7 +146,9 @@ def plan(catalog: Catalog, deployment: Deployment, stored_rows: Callable[[str], 
     }
     retired = given_out - now
     version = deployment.version + 1
-    target = Deployment(version, 0, "", applied, services, functions, retired, engine_versions())
+    upgraded = any(applied[name].probe != view.probe for name, view in catalog.views.items())
+    engines = deployment.engines if upgraded else engine_versions()
+    target = Deployment(version, 0, "", applied, services, functions, retired, engines)
     return Plan(tuple(planned), target)
 
 
@@ -228,9 +230,10 @@ def _changed(
     before: AppliedView, after: AppliedView, hit: tuple[str, ...], stored_rows: Callable[[str], int] | None
 ) -> PlannedView | None:
     old, new = {block.id for block in before.blocks}, {block.id for block in after.blocks}
-    causes = [*differences(before.parts, after.parts), *_feature_causes(before, after)]
+    rules = row_differences(before.parts, after.parts)
     same_rows = before.rows_fingerprint == after.rows_fingerprint
-    if not same_rows and not any(True for _ in differences(before.parts, after.parts)):
+    causes = [*rules, *feature_differences(before.features, after.features, same_rows)]
+    if not same_rows and not rules:
         causes.insert(0, "definition of the rows changed")
     if not causes and old == new:
         return None
@@ -242,38 +245,6 @@ def _changed(
     table = rows_table(after.name, after.rows_fingerprint)
     backfill = None if stored_rows is None else stored_rows(table)
     return PlannedView(after.name, CHANGED, tuple(causes), NEW_BLOCK, backfill, hit, lost)
-
-
-def _feature_causes(before: AppliedView, after: AppliedView) -> list[str]:
-    """What became of the features, apart from what became of their rows."""
-    removed = [name for name in before.features if name not in after.features]
-    causes = []
-    for name, parts in after.features.items():
-        twin = next((old for old in removed if before.features[old] == parts), None)
-        if name in before.features:
-            changes = list(differences(before.features[name], parts))
-            causes += [f"feature changed: {name} ({'; '.join(changes)})"] if changes else []
-        elif twin is not None:
-            removed.remove(twin)
-            causes.append(f"feature renamed: {twin} -> {name}")
-        else:
-            causes.append(_addition(name, parts, before, after))
-    return causes + [f"feature removed: {name}" for name in removed]
-
-
-def _addition(name: str, parts: Parts, before: AppliedView, after: AppliedView) -> str:
-    """A feature that was added; whether over a state that is kept anyway."""
-    if parts["kind"] == "derived":
-        return f"feature added: {name} (derived: stored nowhere)"
-    same_rows = before.rows_fingerprint == after.rows_fingerprint
-    apart = ("window", "offset", "default")
-    state = {key: text for key, text in parts.items() if key not in apart}
-    held = any(
-        state == {key: text for key, text in old.items() if key not in apart} for old in before.features.values()
-    )
-    if not same_rows or not held:
-        return f"feature added: {name}"
-    return f"window added: {name} (state kept)" if "window" in parts else f"feature added: {name} (state kept)"
 
 
 def _hit(view: str, before: Uses, after: Uses) -> tuple[str, ...]:
