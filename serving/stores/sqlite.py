@@ -41,6 +41,7 @@ _POINT = """
 SELECT asked.column1, cell.version, cell.blob FROM (VALUES {values}) AS asked CROSS JOIN {table} AS cell
 ON cell.key = asked.column2 AND cell.block = asked.column3 AND cell.tile = asked.column4 AND cell.lane = asked.column5
 """
+_MARKS = "SELECT log, lane, offset, newest_tile FROM marks WHERE log IN ({})"
 _EXPIRE = "DELETE FROM {table} WHERE key >= ? AND key < ? AND block = ? AND tile < ?"
 _EXPIRE_REST = "DELETE FROM {table} WHERE key >= ? AND block = ? AND tile < ?"
 _NEXT_KEY = "SELECT key FROM {table} WHERE key >= ? ORDER BY key LIMIT 1 OFFSET {step}"
@@ -195,14 +196,13 @@ class SqliteSnapshot:
         )
 
     def marks(self, logs: Sequence[str]) -> list[Mark]:
-        found = []
-        for log in dict.fromkeys(logs):
-            block = self._blocks.find(self._connection, log)
-            if block is not None:
-                rows = fetch(self._connection, "SELECT lane, offset, newest_tile FROM marks WHERE log = ?", (block,))
-                texts = self._lanes.texts(self._connection, [lane for lane, _, _ in rows])
-                found += [Mark(log, text, row[1], row[2]) for text, row in zip(texts, rows, strict=True)]
-        return found
+        numbers = {self._blocks.find(self._connection, log): log for log in logs}
+        numbers.pop(None, None)
+        if not numbers:
+            return []
+        rows = fetch(self._connection, _MARKS.format(", ".join("?" * len(numbers))), tuple(numbers))
+        texts = self._lanes.texts(self._connection, [row[1] for row in rows])
+        return [Mark(numbers[row[0]], text, row[2], row[3]) for row, text in zip(rows, texts, strict=True)]
 
     def snapshot(self) -> AbstractContextManager[SqliteSnapshot]:
         """This snapshot itself."""
