@@ -22,11 +22,16 @@ class FunctionFault(Exception):
     """A call failed; the text is the reason."""
 
 
+class BrokenFunction(FunctionFault):
+    """What a call gave is not what the function's definition says."""
+
+
 def call(function: Function, frame: pl.DataFrame) -> pl.DataFrame:
     """Frame that a function makes of a frame (of a steady one, see `transforms.sql.steady`).
 
     Raises:
-        FunctionFault: it raised, or did not give a frame.
+        FunctionFault: it raised.
+        BrokenFunction: it did not give a frame.
     """
     try:
         with _in_memory():
@@ -36,7 +41,7 @@ def call(function: Function, frame: pl.DataFrame) -> pl.DataFrame:
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - whatever it raises is data
         raise FunctionFault(reason_of(error)) from None
     if not isinstance(result, pl.DataFrame):
-        raise FunctionFault(f"gave a {type(result).__name__}, not a polars DataFrame")
+        raise BrokenFunction(f"gave a {type(result).__name__}, not a polars DataFrame")
     return result
 
 
@@ -44,7 +49,7 @@ def fitted(column: pl.Series, dtype: pa.DataType) -> pl.Series:
     """The column as the declared type: itself, or widened without loss.
 
     Raises:
-        FunctionFault: it is of another type.
+        BrokenFunction: it is of another type.
     """
     goal: Any = polars_type(dtype)
     given: Any = column.dtype
@@ -55,7 +60,7 @@ def fitted(column: pl.Series, dtype: pa.DataType) -> pl.Series:
     wider = given.is_numeric() and goal.is_numeric() and _holds(goal, given)
     if given == pl.Null or wider or naive or (isinstance(given, texts) and goal == pl.String):
         return column.cast(pl.Datetime(given.time_unit, "UTC")).cast(goal) if naive else column.cast(goal)
-    raise FunctionFault(f"column {column.name!r} is {given}, declared is {type_text(dtype)}")
+    raise BrokenFunction(f"column {column.name!r} is {given}, declared is {type_text(dtype)}")
 
 
 def reason_of(error: BaseException) -> str:

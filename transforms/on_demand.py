@@ -14,7 +14,7 @@ from schemas.names import column_name
 from schemas.on_demand import OnDemand
 from schemas.types import TIME, parse_type, type_text
 from transforms.feature import Feature
-from transforms.functions import Function, FunctionFault, call, fitted
+from transforms.functions import BrokenFunction, Function, FunctionFault, call, fitted
 from transforms.generated import generated_rows
 from transforms.proof import FAILS, NotRowLocal, prove, row_texts
 from transforms.sql import steady
@@ -74,17 +74,18 @@ class OnDemandFunction:
         """The same.
 
         Raises:
-            FunctionFault: the function failed, or its result does not fit.
+            FunctionFault: the function failed.
+            BrokenFunction: its result is not what `returns` says.
         """
         seen = {name: _seen(name) for name in self.schema.names}
         given = steady(frame.select(list(seen)).rename(seen))
         result = call(self.function, given)
         if result.height != given.height:
-            raise FunctionFault(f"gave {result.height} rows for {given.height}: it gives a row for each row, in order")
+            raise BrokenFunction(f"gave {result.height} rows for {given.height}: it gives a row for each row, in order")
         columns = []
         for feature in self.features:
             if feature.name not in result.columns:
-                raise FunctionFault(f"gives no column {feature.name!r}, which returns= declares")
+                raise BrokenFunction(f"gives no column {feature.name!r}, which returns= declares")
             columns.append(fitted(result[feature.name], feature.dtype))
         return pl.DataFrame(columns).head(frame.height)
 
@@ -140,27 +141,28 @@ def compile_on_demand(definition: OnDemand, inputs: Mapping[str, Feature]) -> On
     )
     types = {address: feature.dtype for address, feature in inputs.items()}
     made = OnDemandFunction(name, definition.function, types, request, features, identity, "", place)
+    problem = _problem(made)
+    if problem is not None:
+        raise DefinitionError([Mistake(place, name, problem)])
     try:
         texts = prove(made.outcomes, made.schema)
     except NotRowLocal as error:
         raise DefinitionError([Mistake(place, name, str(error))]) from None
-    problem = _problem(made) if set(texts) == {FAILS} else None
-    if problem is not None:
-        raise DefinitionError([Mistake(place, name, f"fails on every generated row: {problem}")])
     return replace(made, probe=fingerprint(list(texts)))
 
 
 def _problem(made: OnDemandFunction) -> str | None:
-    """Why a function fails that fails on every row: None if it may be for want of fitting values."""
+    """How a function breaks its definition, or why it fails for whatever rows; None if it does neither."""
     frame = pl.DataFrame(pl.from_arrow(generated_rows(made.schema)))
-    try:
-        made.result(frame.clear())
-    except FunctionFault:
+    failures = []
+    for rows in (frame, frame.tail(1), frame.clear()):
         try:
-            made.result(frame.tail(1))
-        except FunctionFault as fault:
+            made.result(rows)
+        except BrokenFunction as fault:
             return str(fault)
-    return None
+        except FunctionFault as fault:
+            failures.append(str(fault))
+    return f"fails on every generated row: {failures[1]}" if len(failures) == 3 else None
 
 
 def _seen(name: str) -> str:

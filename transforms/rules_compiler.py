@@ -116,7 +116,9 @@ class _RulesCompiler:
             return transformation
         before = pl.DataFrame(pl.from_arrow(generated_rows(schema)))
         made = transformation.apply(before)
-        if len(made.failed) == before.height:
+        if made.broken is not None:
+            self._add(made.broken, what)
+        elif len(made.failed) == before.height:
             try:
                 transformation.rows(before.clear().with_columns(pl.lit(None, pl.Int64).alias(ROW)))
             except FunctionFault:

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from transforms.frames import plain_column
-from transforms.functions import Function, FunctionFault, call, fitted
+from transforms.functions import BrokenFunction, Function, FunctionFault, call, fitted
 from transforms.proof import FAILS, column_texts, row_texts
 from transforms.sql import steady
 
@@ -27,11 +27,13 @@ class Transformed:
         kept: int64[m], the events that became rows, ascending.
         added: the columns of `returns`, m values each.
         failed: event -> reason.
+        broken: how the function breaks its definition, or None.
     """
 
     kept: Ints
     added: Mapping[str, pa.Array]
     failed: Mapping[int, str]
+    broken: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Transformation:
             events: the source's columns.
         """
         numbered = events.with_columns(pl.Series(ROW, np.arange(events.height), pl.Int64))
-        parts, failed = [], {}
+        parts, failed, broken = [], {}, None
         waiting = [(0, events.height)] if events.height else []
         while waiting:
             start, stop = waiting.pop()
             try:
                 parts.append(self.rows(numbered.slice(start, stop - start)))
             except FunctionFault as fault:
+                broken = str(fault) if broken is None and isinstance(fault, BrokenFunction) else broken
                 if stop - start == 1:
                     failed[start] = str(fault)
                 else:
@@ -71,21 +74,24 @@ class Transformation:
                     waiting += [(start, middle), (middle, stop)]
         rows = pl.concat(parts).sort(ROW) if parts else pl.DataFrame(schema={ROW: pl.Int64})
         if not parts:
-            return Transformed(np.zeros(0, np.int64), {n: pa.array([], k) for n, k in self.returns.items()}, failed)
+            return Transformed(
+                np.zeros(0, np.int64), {n: pa.array([], k) for n, k in self.returns.items()}, failed, broken
+            )
         added = {name: plain_column(rows[name].to_arrow()).cast(kind) for name, kind in self.returns.items()}
-        return Transformed(rows[ROW].to_numpy().astype(np.int64), added, failed)
+        return Transformed(rows[ROW].to_numpy().astype(np.int64), added, failed, broken)
 
     def rows(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """The row numbers and the declared columns of what the function makes of one frame.
 
         Raises:
-            FunctionFault: the call failed, or its result does not fit.
+            FunctionFault: the call failed.
+        BrokenFunction: its result is not what `returns` says.
         """
         result = self.result(numbered)
         columns = []
         for name, kind in self.returns.items():
             if name not in result.columns:
-                raise FunctionFault(f"gives no column {name!r}, which returns= declares")
+                raise BrokenFunction(f"gives no column {name!r}, which returns= declares")
             columns.append(fitted(result[name], kind))
         return pl.DataFrame([result[ROW], *columns])
 
@@ -93,7 +99,8 @@ class Transformation:
         """All that the function makes of one frame, with the numbers of its rows.
 
         Raises:
-            FunctionFault: the call failed, or rows cannot be told apart or were invented.
+            FunctionFault: the call failed.
+        BrokenFunction: rows cannot be told apart, or were invented.
         """
         first = numbered[ROW]
         given = steady(numbered)
@@ -102,16 +109,16 @@ class Transformation:
         result = call(self.function, given)
         if ROW not in result.columns:
             if result.height != given.height:
-                raise FunctionFault(
+                raise BrokenFunction(
                     f"gave {result.height} rows of {given.height} without the column {ROW!r}: hand it on, so that "
                     "it is known which rows were dropped"
                 )
             result = result.with_columns(given[ROW])
         numbers = result[ROW]
         if numbers.dtype != pl.Int64 or numbers.null_count() or numbers.n_unique() < result.height:
-            raise FunctionFault(f"invented rows, or changed {ROW!r}: it may drop rows, never add any")
+            raise BrokenFunction(f"invented rows, or changed {ROW!r}: it may drop rows, never add any")
         if not numbers.is_in(given[ROW].implode()).all():
-            raise FunctionFault(f"invented rows, or changed {ROW!r}: it may drop rows, never add any")
+            raise BrokenFunction(f"invented rows, or changed {ROW!r}: it may drop rows, never add any")
         return result.filter(pl.col(ROW) >= 0)
 
     def outcomes(self, events: pl.DataFrame) -> list[str]:
