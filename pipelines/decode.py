@@ -18,7 +18,6 @@ from schemas.source import Source
 from transforms.columns import integers
 from transforms.encodings.decoder import decoder
 from transforms.encodings.json import encode_json
-from transforms.order import microseconds
 
 Ints = npt.NDArray[np.int64]
 VALUE, KEY = "_value", "_key"
@@ -63,7 +62,7 @@ class Intake:
             reasons = [reason for _, reason in decoded.bad]
             yield self._dead(batch, envelope, np.asarray([index for index, _ in decoded.bad], np.int64), reasons)
         good = batch if len(decoded.good) == batch.num_rows else batch.take(pa.array(decoded.good))
-        arrivals = microseconds(good.column("_arrival"))
+        arrivals = integers(good.column("_arrival"))
         events = events_batch(envelope, decoded.events, integers(good.column("_offset")), arrivals)
         events = events.append_column(VALUE, good.column("value")).append_column(KEY, good.column("key"))
         yield from self._check(events, envelope)
@@ -72,8 +71,8 @@ class Intake:
         batch = self._arrived(batch)
         times = batch.column(self._event_time)
         known = times.is_valid().to_numpy(zero_copy_only=False)
-        instants = microseconds(times.fill_null(0))
-        arrivals = microseconds(batch.column("_arrival"))
+        instants = integers(times.fill_null(0))
+        arrivals = integers(batch.column("_arrival"))
         skipped = known & self._other_side(instants, envelope.lane.kind)
         late = known & ~skipped & (instants > arrivals + self._max_skew)
         dead = np.flatnonzero(~known | late)
@@ -112,7 +111,7 @@ class Intake:
         else:
             values, keys = originals(rows, self._source)
         return dead_batch(
-            envelope, reasons, values, keys, integers(rows.column("_offset")), microseconds(rows.column("_arrival"))
+            envelope, reasons, values, keys, integers(rows.column("_offset")), integers(rows.column("_arrival"))
         )
 
 

@@ -16,7 +16,7 @@ COMPOSITE = "features"
 CODERS = {pa.RecordBatch: BatchCoder}
 
 
-class FeaturePipeline(beam.PTransform):
+class FeaturePipeline(beam.PTransform[Any, Any]):
     """Batches of all lanes into both stores: decode, row rules of every view, offline and online sink.
 
     One stream of batches through one chain; each step takes the kinds of batch that it knows, by their envelopes.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from pipelines.clock import Clock, SystemClock
 from pipelines.feed import LaneTask
@@ -14,6 +14,8 @@ from pipelines.offline_buffer import FlushRule
 from pipelines.progress import FedView
 from pipelines.stores import Stores
 from schemas.source import Source
+from serving.manifest import FileEntry
+from serving.manifest import FileEntry
 from transforms.rules import RowRules
 
 
@@ -44,9 +46,13 @@ class Job:
         name: unique name of the run.
         stores: the stores and the broker.
         sources: the sources read, by name.
+        topics: their topics, by name of the source.
+        files: the files of their lanes, by name of the source.
         views: the views fed.
         others: by source, row rules of the project's views that this run does not feed.
         lanes: what is read of each lane.
+        files: by source, the manifest's files.
+        topics: by source, the topic that it is read from.
         ends: whether an unbounded reader stops once it has caught up.
         max_skew: µs by which an event may be later than its arrival.
         pace: of the reader.
@@ -58,9 +64,13 @@ class Job:
     name: str
     stores: Stores
     sources: Mapping[str, Source]
+    topics: Mapping[str, str]
+    files: Mapping[str, tuple[FileEntry, ...]]
     views: tuple[FedView, ...]
     others: Mapping[str, tuple[RowRules, ...]]
     lanes: tuple[LaneTask, ...]
+    files: Mapping[str, tuple[FileEntry, ...]]
+    topics: Mapping[str, str]
     ends: bool
     max_skew: int
     pace: Pace = field(default_factory=Pace)

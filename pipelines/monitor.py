@@ -28,6 +28,8 @@ class Snapshot:
         lag: records of live logs not read yet, or None if unknown.
         freshness: µs from a record's arrival to its rows being in the online store, the worst of the last second or
             so; None if nothing came.
+        done: files read to their end.
+        files: files to be read.
     """
 
     elapsed: int
@@ -37,6 +39,8 @@ class Snapshot:
     late: int
     lag: int | None
     freshness: int | None
+    done: int = 0
+    files: int = 0
 
 
 class Monitor:
@@ -74,8 +78,8 @@ class Monitor:
         """Notes how old (µs) the oldest record of a write was when its rows were in the online store."""
         self._fresh.append(age)
 
-    def snapshot(self, elapsed: int, lag: int | None) -> Snapshot:
-        """Counters now; the freshness begins anew."""
+    def snapshot(self, elapsed: int, lag: int | None, done: int, files: int) -> Snapshot:
+        """Counters now, with what the feed says; the freshness begins anew."""
         ages = [self._fresh.popleft() for _ in range(len(self._fresh))]
         return Snapshot(
             elapsed,
@@ -85,6 +89,8 @@ class Monitor:
             int(self._late.sum()),
             lag,
             max(ages, default=None),
+            done,
+            files,
         )
 
     def report(self, seconds: float) -> RunReport:

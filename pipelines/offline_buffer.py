@@ -12,7 +12,7 @@ from pipelines.envelope import Envelope
 from pipelines.fold import after, gap
 from pipelines.progress import FedView, PositionReader, Progress
 from schemas.errors import StoreError
-from serving.stores.offline import Conflict
+from serving.stores.delta import Conflict
 
 ORDER = ("dead", "rows", "events")
 _ATTEMPTS = 20
@@ -135,8 +135,11 @@ class OfflineBuffer:
     def _commit(self, name: str, table: _Table) -> int:
         for _ in range(_ATTEMPTS):
             batches = [batch for _, batch in table.batches if batch.num_rows]
+            nothing = pa.RecordBatch.from_arrays(
+                [pa.array([], field.type) for field in table.schema], schema=table.schema
+            )
             try:
-                self._store.append(name, batches or [table.schema.empty_table().to_batches()[0]], table.positions)
+                self._store.append(name, batches or [nothing], table.positions)
             except Conflict:
                 self._give_way(name, table)
                 continue

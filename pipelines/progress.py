@@ -46,11 +46,8 @@ class FedView:
 class PositionReader(Protocol):
     """What progress asks of the offline store."""
 
-    def exists(self, table: str) -> bool:
-        """Whether the table exists."""
-
     def positions(self, table: str) -> dict[tuple[str, str], int]:
-        """Next offset by (lane, scope) of a table."""
+        """Next offset by (lane text, scope) of a table; empty if it does not exist."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Progress:
         """Progress of the sources' tables and of the views' tables and blocks."""
         names = [table for source in sources for table in (events_table(source), dead_table(source))]
         names += [fed.table for fed in views]
-        tables = {name: offline.positions(name) if offline.exists(name) else {} for name in names}
+        tables = {name: offline.positions(name) for name in names}
         marks = online.marks([block.id for fed in views for block in fed.blocks])
         return Progress(tables, {(mark.log, mark.lane): mark for mark in marks})
 

@@ -17,7 +17,7 @@ from pipelines.restriction import Vector, VectorProvider
 from pipelines.work import JobRef, Work
 
 
-class Lanes(beam.PTransform):
+class Lanes(beam.PTransform[Any, Any]):
     """All lanes of a job as one PCollection of batches; the root of the graph.
 
     Args:
@@ -57,7 +57,7 @@ class TailLanes(beam.DoFn):
     def __init__(self, job: JobRef) -> None:
         self._job = job
 
-    @beam.DoFn.unbounded_per_element()
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
     def process(
         self,
         element: Vector,

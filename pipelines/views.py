@@ -15,7 +15,6 @@ from pipelines.monitor import Monitor
 from pipelines.progress import NULL_KEYS, FedView, Progress
 from schemas.source import Source
 from transforms.columns import integers
-from transforms.order import microseconds
 from transforms.rules import RowRules
 
 Ints = npt.NDArray[np.int64]
@@ -69,7 +68,7 @@ class SourceViews:
         orphans = self._orphans(events, orphans[offsets[orphans] >= known], passed)
         if len(orphans):
             yield self._dead(batch, envelope, None, orphans, [self._no_key()] * len(orphans))
-        new_times = microseconds(events.column(self._source.event_time or ""))[offsets >= known]
+        new_times = integers(events.column(self._source.event_time or ""))[offsets >= known]
         self._monitor.take_events(envelope.lane.text, new_times)
         yield envelope.events().attach(events)
 

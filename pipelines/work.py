@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import pyarrow as pa
 
 from pipelines.cell_cache import CellCache
@@ -15,12 +15,20 @@ from pipelines.decode import Intake
 from pipelines.feed import Feed, LaneTask
 from pipelines.fold import OnlineFold
 from pipelines.job import Job
+from pipelines.lanes.base import LaneReader
+from pipelines.lanes.events import EventsReader
+from pipelines.lanes.files import FileReader
+from pipelines.lanes.topic import TopicReader
+from pipelines.lanes.base import LaneReader
+from pipelines.lanes.events import EventsReader
+from pipelines.lanes.files import FileReader
+from pipelines.lanes.topic import TopicReader
 from pipelines.monitor import Monitor
 from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
 from pipelines.views import SourceViews
 from schemas.lane import Lane
-from transforms.order import microseconds
+from transforms.columns import integers
 
 _OPEN: dict[str, Work] = {}
 _LOCK = threading.Lock()
@@ -48,7 +56,7 @@ class Work:
     def __init__(self, job: Job) -> None:
         self.job, self.clock = job, job.clock
         self.stop = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._online, self._offline = job.stores.online(), job.stores.offline()
         self._topics = (
             job.stores.topics() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
@@ -92,11 +100,32 @@ class Work:
         behind = 0
         for task in self.job.lanes:
             if task.live and task.lane.kind == "topic":
-                topic = self.job.sources[task.lane.source].topic or ""
+                topic = self.job.topics[task.lane.source]
                 if topic not in ends:
                     ends[topic] = self._topics.ends(topic)
                 behind += max(ends[topic].get(task.lane.number, 0) - self.feed.positions[task.lane.text], 0)
         return behind
+
+    def files(self) -> tuple[int, int]:
+        """How many files are read to their end, and how many this run reads in all."""
+        done = total = 0
+        for task in self.job.lanes:
+            if task.live and task.lane.kind == "files":
+                entries = [entry for entry in self.job.files[task.lane.source] if entry.lane == task.lane]
+                ahead = [entry for entry in entries if entry.end > max(task.start, task.seam)]
+                total += len(ahead)
+                done += sum(entry.end <= self.feed.positions[task.lane.text] for entry in ahead)
+        return done, total
+
+    def files(self) -> tuple[int, int]:
+        """Files that the run has read to their ends, and all that it is to read."""
+        done = total = 0
+        for task in self.job.lanes:
+            if task.live and task.lane.kind == "files":
+                entries = [entry for entry in self.job.files[task.lane.source] if entry.lane == task.lane]
+                total += sum(entry.end > task.start for entry in entries)
+                done += sum(task.start < entry.end <= self.feed.positions[task.lane.text] for entry in entries)
+        return done, total
 
     def flush_online(self) -> None:
         """Folds and writes what the bundle brought."""
@@ -120,13 +149,21 @@ class Work:
         finally:
             self.feed.close()
             self._online.close()
+            if self._topics is not None:
+                self._topics.close()
 
     def _stored(self, lane: Lane, rows: pa.RecordBatch) -> None:
         if lane.kind == "topic" and rows.num_rows:
-            self.monitor.take_freshness(self.clock.now() - int(microseconds(rows.column("_arrival")).min()))
+            self.monitor.take_freshness(self.clock.now() - int(integers(rows.column("_arrival")).min()))
 
-    def _reader(self, task: LaneTask, past: bool) -> object:
-        raise NotImplementedError
+    def _reader(self, task: LaneTask, past: bool) -> LaneReader:
+        source = self.job.sources[task.lane.source]
+        if past:
+            return EventsReader(self._offline, source)
+        if task.lane.kind == "files":
+            return FileReader(source, self.job.files.get(source.name, ()))
+        assert self._topics is not None
+        return TopicReader(self._topics, self.job.topics[source.name])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""The launch of a run: everything that its job must hold, from the project's settings and definitions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from pipelines.execution import Launch, execute
+from pipelines.feed import LaneTask
+from pipelines.job import Job
+from pipelines.offline_buffer import FlushRule
+from pipelines.progress import FedView
+from pipelines.project import Project
+from pipelines.report import RunReport
+from schemas.source import Source
+from serving.manifest import FileEntry
+
+
+def launch(
+    project: Project,
+    sources: Mapping[str, Source],
+    views: Sequence[FedView],
+    tasks: Sequence[LaneTask],
+    files: Mapping[str, tuple[FileEntry, ...]],
+    bounded: bool,
+    ends: bool = True,
+    seconds: float | None = None,
+) -> RunReport:
+    """Runs lanes through the pipeline.
+
+    Args:
+        project: the project.
+        sources: the sources read, by name.
+        views: the views fed.
+        tasks: what is read of each lane.
+        files: by source, the files of its lanes.
+        bounded: whether the reader ends where its lanes do.
+        ends: whether an unbounded reader ends once it has caught up.
+        seconds: after which an unbounded run ends, or None.
+    """
+    fed = {view.view.name for view in views}
+    settings = project.settings.run
+    job = Job(
+        name=uuid.uuid4().hex,
+        stores=project.stores,
+        sources=sources,
+        topics={name: topic for name in sources if (topic := project.topic(name)) is not None},
+        files=files,
+        views=tuple(views),
+        others={
+            name: tuple(
+                view.rules[name]
+                for view in project.catalog.views.values()
+                if name in view.rules and view.name not in fed
+            )
+            for name in sources
+        },
+        lanes=tuple(tasks),
+        ends=ends,
+        max_skew=settings.max_skew,
+        rule=FlushRule(every=settings.flush),
+        clock=project.clock,
+    )
+    how = Launch(settings.runner, (), project.registry.modules, bounded, seconds, project.out)
+    return execute(job, how)

@@ -1,0 +1,302 @@
+"""The platform: a project's definitions, runs and reads, as a program uses them."""
+
+from __future__ import annotations
+
+import getpass
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import pyarrow as pa
+
+from pipelines import batch, stream
+from pipelines.clock import SystemClock
+from pipelines.progress import FedView, Progress
+from pipelines.project import Project
+from pipelines.publish import key_fields, publish
+from pipelines.report import RunReport
+from pipelines.settings import Settings
+from pipelines.topics import EmbeddedTopics
+from schemas.errors import RequestError
+from schemas.registry import Registry
+from serving import plan as plans
+from serving.audit import Audit, AuditReport
+from serving.deployment import Deployment
+from serving.log import LoggedAnswer, ServingLog
+from serving.online import OnlineAnswer, OnlineReader, check_fingerprint
+from serving.stores.base import SEALED, Mark
+from serving.stores.offline import OfflineStore
+from serving.training import training_set
+from transforms.catalog import Catalog
+from transforms.features import Features
+from transforms.requests import read_request
+from transforms.selection import Selection
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Platform:
+    """One project: plan and apply definitions, run jobs, publish events, read features.
+
+    Args:
+        settings: of the project.
+        registry: its definitions.
+        out: where runs show what they do (a terminal or a log), or None.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, out: TextIO | None = None) -> None:
+        self.settings, self.registry = settings, registry
+        self._project = Project(settings, registry, SystemClock(), out)
+        self._deployment: Deployment | None = None
+        self._log: ServingLog | None = None
+
+    @classmethod
+    def open(cls, folder: str | Path, env: str | None = None, out: TextIO | None = None) -> Self:
+        """Platform of a project folder: `twinbeam.toml` and the definitions that it names.
+
+        Args:
+            folder: of the project.
+            env: environment, `[env.NAME]` in the settings; by default `TWINBEAM_ENV`.
+            out: where runs show what they do, or None.
+
+        Raises:
+            SettingsError: the settings are wrong or missing.
+        """
+        settings = Settings.load(folder, env)
+        return cls(settings, Registry.load(list(settings.definitions)), out)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The definitions, compiled; raises `DefinitionError` with every mistake."""
+        return self._project.catalog
+
+    @property
+    def offline(self) -> OfflineStore:
+        """The offline store."""
+        return self._project.offline
+
+    @property
+    def topics(self) -> EmbeddedTopics:
+        """The broker."""
+        return self._project.topics
+
+    def plan(self) -> plans.Plan:
+        """What `apply` would do: per view added, changed or removed, why, and what becomes of its state."""
+        offline = self.offline
+        return plans.plan(
+            self.catalog,
+            Deployment.load(offline),
+            lambda table: offline.count(table) if offline.exists(table) else 0,
+        )
+
+    def apply(self, accept: str | None = None) -> plans.Plan:
+        """Applies the definitions: records them, makes their topics and room for their cells.
+
+        Args:
+            accept: "state" agrees to giving up state that is stored.
+
+        Raises:
+            RequestError: state would be given up and that was not accepted.
+        """
+        plan = self.plan()
+        if plan.changes or not plan.deployment.version - 1:
+            deployment = plans.apply(plan, accept, self._now(), getpass.getuser())
+            deployment.save(self.offline)
+        for source in self.catalog.registry.sources.values():
+            topic = self.settings.topic(source)
+            if topic is not None and topic not in self.topics.names():
+                self.topics.create(topic, self.settings.source(source.name).partitions)
+        self._deployment = Deployment.load(self.offline)
+        self._project.online.prepare(sorted({view.entity.name for view in self.catalog.views.values()}))
+        self._seal()
+        return plan
+
+    def run_batch(self, views: Iterable[str] | None = None, sources: Iterable[str] | None = None) -> RunReport:
+        """Reads new files into both stores, and fills what views lack from history.
+
+        Args:
+            views: names of the views to feed, or None for all.
+            sources: names of the sources to read, or None for all.
+        """
+        return batch.run_batch(self._project, views, sources)
+
+    def run_stream(self, views: Iterable[str] | None = None, until: str | float | None = None) -> RunReport:
+        """Follows live topics into both stores; SIGTERM and SIGINT end it cleanly.
+
+        Args:
+            views: names of the views to feed, or None for all.
+            until: "caught_up", seconds, or None to go on until a signal.
+        """
+        return stream.run_stream(self._project, views, until)
+
+    def publish(self, source: str, events: Any) -> dict[str, int]:
+        """Appends events to a source's topic; returns once they are durable.
+
+        Args:
+            source: name of the source.
+            events: dicts, Arrow, polars or pandas; or raw `bytes` values, sent as they are.
+
+        Returns:
+            The last offset written in each lane.
+
+        Raises:
+            EventError: an event does not fit; nothing of the call was sent.
+            RequestError: there is no such source, or it has no topic.
+        """
+        definition = self._project.sources([source])[source]
+        topic = self.settings.topic(definition)
+        if topic is None:
+            raise RequestError(f"source {source!r} has no topic; give it topic= in its definition or the settings")
+        keys = key_fields(definition, self.registry.views.values())
+        return publish(self.topics, topic, definition, events, keys, self._now())
+
+    def get(
+        self,
+        features: Any,
+        keys: Any,
+        request: Mapping[str, Any] | None = None,
+        now: datetime | str | int | None = None,
+        fingerprint: str | None = None,
+    ) -> Features:
+        """Features of entities now, from the online store.
+
+        Args:
+            features: service, view, alias, on-demand function, or a list of them or of "view:feature" addresses.
+            keys: columns (a scalar repeats), a frame, or dicts.
+            request: values that on-demand features ask for beside the keys.
+            now: instant (a time, ISO 8601, or µs); None for the clock; "latest" for the newest event.
+            fingerprint: of the training set of the model that asks; refused if a definition has changed since.
+
+        Raises:
+            RequestError: something asked for does not exist, is not applied or still being filled, or `now` lies
+                before events that were folded already.
+            DefinitionChanged: the fingerprint is another.
+        """
+        selection = self.catalog.select(features)
+        check_fingerprint(selection, fingerprint)
+        asked = read_request(keys, selection, "keys", request)
+        clock = self._now()
+        reader = OnlineReader(self._applied(selection).blocks, self._project.online)
+        answer = reader.get(selection, asked, _instant(now), clock)
+        self._logged(selection, answer, clock)
+        return answer.features
+
+    def training_set(
+        self,
+        spine: Any,
+        features: Any,
+        time: str | None = None,
+        label: str | Sequence[str] | None = None,
+        known: str = "event",
+        strict: bool | None = None,
+        names: str = "full",
+    ) -> Features:
+        """Features as of every row of a spine, from the offline store: see `serving.training.training_set`."""
+        selection = self.catalog.select(features)
+        return training_set(self.offline, selection, spine, time, label, known, strict, names)
+
+    def audit(self, sample: float = 1.0) -> AuditReport:
+        """Replays logged answers against the offline rows and compares every value with ==.
+
+        Args:
+            sample: share of the logged answers to replay, 0 to 1.
+
+        Raises:
+            RequestError: `sample` is no share.
+        """
+        if not 0 <= sample <= 1:
+            raise RequestError(f"sample={sample!r}: give a share of the answers, from 0 to 1")
+        if self._log is not None:
+            self._log.flush()
+        log = ServingLog(self.offline)
+        answers = (answer for answer in log.read() if _share(answer.request) < sample or sample == 1)
+        return Audit(self.catalog, Deployment.load(self.offline).blocks, self.offline).run(answers)
+
+    def close(self) -> None:
+        """Writes what the serving log holds and closes the stores."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        self._project.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _now(self) -> int:
+        return self._project.clock.now()
+
+    def _applied(self, selection: Selection) -> Deployment:
+        """What was applied, read again if it lacks something that is asked for."""
+        wanted = {output.view.name for output in selection.needed() if output.view is not None}
+        if self._deployment is None or not wanted <= set(self._deployment.blocks):
+            self._deployment = Deployment.load(self.offline)
+        return self._deployment
+
+    def _seal(self) -> None:
+        """Seals blocks that have no history to catch up with."""
+        assert self._deployment is not None
+        fed = [
+            FedView(view, tuple(self._deployment.blocks.get(name, ()))) for name, view in self.catalog.views.items()
+        ]
+        progress = Progress.read(self.offline, self._project.online, self.catalog.registry.sources, fed)
+        lacking = progress.unsealed(fed)
+        for each in fed:
+            marks = [Mark(block.id, SEALED, 1, 0) for block in each.blocks if lacking.get(block.id) == {}]
+            if marks:
+                self._project.online.write(each.view.entity.name, [], marks)
+
+    def _logged(self, selection: Selection, answer: OnlineAnswer, time: int) -> None:
+        sample = self.settings.serving.log_sample
+        if sample <= 0:
+            return
+        features = answer.features
+        columns = [*features.given.columns, *(found.values for found in features.answers.values())]
+        names = [*features.given.column_names, *features.answers]
+        table = pa.table(columns, names=names).combine_chunks()
+        if sample < 1 and _share(repr(features.given.slice(0, 1).to_pylist())) >= sample:
+            return
+        if self._log is None:
+            self._log = ServingLog(self.offline)
+        self._log.append(
+            LoggedAnswer(
+                time,
+                tuple(output.address for output in selection.outputs),
+                selection.fingerprint,
+                _one_batch(table),
+                _one_batch(pa.table({name: pa.array(texts, pa.string()) for name, texts in features.statuses.items()})),
+                features.instants.tolist(),
+                answer.marks,
+            )
+        )
+
+
+def _instant(now: datetime | str | int | None) -> int | str | None:
+    """An instant in µs, "latest", or None for the clock; naive times are UTC."""
+    if now is None or now == "latest" or (isinstance(now, int) and not isinstance(now, bool)):
+        return now  # type: ignore[return-value]
+    if isinstance(now, str):
+        try:
+            now = datetime.fromisoformat(now)
+        except ValueError:
+            raise RequestError(f"now={now!r}: give a time, ISO 8601 text, µs since the epoch, or 'latest'") from None
+    if not isinstance(now, datetime):
+        raise RequestError(f"now={now!r}: give a time, ISO 8601 text, µs since the epoch, or 'latest'")
+    aware = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1)
+
+
+def _share(text: str) -> float:
+    return zlib.crc32(text.encode()) / 2**32
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

@@ -1,0 +1,140 @@
+"""A project as its runs and reads see it: settings, compiled definitions, stores, and what was applied to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TextIO, TypeVar
+
+from pipelines.clock import Clock
+from pipelines.clock import Clock
+from pipelines.offline_buffer import FlushRule
+from pipelines.progress import FedView
+from pipelines.settings import Settings
+from pipelines.stores import Stores
+from pipelines.topics import EmbeddedTopics
+from schemas.errors import RequestError, did_you_mean
+from schemas.registry import Registry
+from schemas.source import Source
+from serving.deployment import Deployment
+from serving.stores.base import OnlineStore
+from serving.stores.offline import OfflineStore
+from transforms.catalog import Catalog
+
+T = TypeVar("T")
+
+
+class Project:
+    """Everything of one project that does not change while it is open.
+
+    Args:
+        settings: its settings.
+        registry: its definitions.
+        out: where runs show what they do, or None.
+        clock: tells the time.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, out: TextIO | None, clock: Clock) -> None:
+        self.settings, self.registry, self.out, self.clock = settings, registry, out, clock
+        self.stores = Stores.of(settings)
+        self._made: set[str] = set()
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The definitions, compiled.
+
+        Raises:
+            DefinitionError: they have mistakes.
+            SettingsError: settings are for a source that does not exist.
+        """
+        catalog = Catalog.compile(self.registry)
+        self.settings.check_sources(self.registry.sources)
+        return catalog
+
+    @cached_property
+    def offline(self) -> OfflineStore:
+        """The offline store."""
+        return self.stores.offline()
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store."""
+        return self.stores.online()
+
+    @cached_property
+    def topics(self) -> EmbeddedTopics:
+        """The broker."""
+        return self.stores.topics()
+
+    def checked_deployment(self) -> Deployment:
+        """What is applied, if it is what the definitions say.
+
+        Raises:
+            RequestError: the definitions are not applied as they are now.
+            DefinitionChanged: an engine was upgraded and computes something else now.
+        """
+        deployment = Deployment.load(self.offline)
+        deployment.check_applied(self.catalog)
+        deployment.check_engine(self.catalog)
+        return deployment
+
+    def topic(self, source: str) -> str | None:
+        """Topic of a source, made in the broker if it is not there; None if the source has none."""
+        topic = self.settings.topic(self.registry.sources[source])
+        if topic is not None and topic not in self._made:
+            if topic not in self.topics.names():
+                self.topics.create(topic, self.settings.source(source).partitions)
+            self._made.add(topic)
+        return topic
+
+    def deployment(self) -> Deployment:
+        """What is applied now.
+
+        Raises:
+            RequestError: a definition was not applied as it is.
+            DefinitionChanged: an engine was upgraded and computes something else now.
+        """
+        deployment = Deployment.load(self.offline)
+        deployment.check_applied(self.catalog)
+        deployment.check_engine(self.catalog)
+        return deployment
+
+    def sources(self, names: Iterable[str] | None) -> dict[str, Source]:
+        """Sources of the names, or all.
+
+        Raises:
+            RequestError: there is no such source.
+        """
+        return _chosen("source", self.registry.sources, names)
+
+    def fed_views(self, deployment: Deployment, names: Iterable[str] | None, sources: Iterable[str]) -> list[FedView]:
+        """Views of the names (or all) that the sources feed, with their applied blocks.
+
+        Raises:
+            RequestError: there is no such view.
+        """
+        read = set(sources)
+        views = _chosen("feature view", self.catalog.views, names)
+        return [
+            FedView(view, tuple(deployment.blocks.get(name, ())))
+            for name, view in views.items()
+            if read & set(view.rules)
+        ]
+
+    def close(self) -> None:
+        """Closes the stores that were opened."""
+        for name in ("online", "topics"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
+
+
+def _chosen(what: str, legal: Mapping[str, T], names: Iterable[str] | None) -> dict[str, T]:
+    if names is None:
+        return dict(legal)
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in legal:
+            listed = ", ".join(legal) or "none"
+            raise RequestError(f"there is no {what} {name!r}: legal is {listed}.{did_you_mean(name, legal)}")
+    return {name: item for name, item in legal.items() if name in wanted}

@@ -1,0 +1,55 @@
+"""Stores of a project, and its broker: where they are and how they are opened, in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipelines.settings import Settings
+from pipelines.topics import EmbeddedTopics
+from serving.stores.base import OnlineStore
+from serving.stores.offline import OfflineStore
+from serving.stores.sqlite import SqliteStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Places of the stores and the broker; picklable, so that workers open them for themselves.
+
+    Attributes:
+        offline_root: folder or object-store URL.
+        offline_options: of the object store.
+        online_path: file of the online store.
+        topics_path: file of the embedded broker.
+    """
+
+    offline_root: str
+    offline_options: Mapping[str, str] = field(repr=False)
+    online_path: str
+    topics_path: str
+
+    @staticmethod
+    def of(settings: Settings) -> Stores:
+        """Stores that the settings name."""
+        return Stores(
+            settings.offline.root,
+            dict(settings.offline.options),
+            str(settings.online.path),
+            str(settings.stream.path),
+        )
+
+    def offline(self) -> OfflineStore:
+        """Opens the offline store."""
+        return OfflineStore(self.offline_root, self.offline_options)
+
+    def online(self) -> OnlineStore:
+        """Opens the online store.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        return SqliteStore(self.online_path)
+
+    def topics(self) -> EmbeddedTopics:
+        """Opens the embedded broker."""
+        return EmbeddedTopics(self.topics_path)

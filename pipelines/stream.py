@@ -1,0 +1,51 @@
+"""Streaming runs: live topics into both stores, after whatever a view lacks of history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipelines.batch import launch, make_job
+from pipelines.execution import execute
+from pipelines.lane_plan import plan_lanes
+from pipelines.lanes.topic import topic_lanes
+from pipelines.progress import Progress
+from pipelines.project import Project
+from pipelines.report import RunReport
+from schemas.errors import RequestError
+from schemas.lane import Lane
+
+CAUGHT_UP = "caught_up"
+
+
+def run_stream(project: Project, views: Iterable[str] | None, until: str | float | None) -> RunReport:
+    """Follows the topics of all sources until it is stopped.
+
+    Args:
+        project: the project.
+        views: names of the views to feed, or None for all.
+        until: "caught_up" to end at what the topics hold now, seconds to end after, or None to go on until a signal.
+
+    Raises:
+        RequestError: there is no such view, `until` has no legal value, no source has a topic, or a definition was
+            not applied as it is.
+        LaneError: a topic ends below what the stores hold of it.
+    """
+    legal = f"give {CAUGHT_UP!r}, a number of seconds, or None"
+    if isinstance(until, str) and until != CAUGHT_UP:
+        raise RequestError(f"until={until!r}: {legal}")
+    if isinstance(until, bool) or (isinstance(until, int | float) and not until > 0):
+        raise RequestError(f"until={until!r}: {legal}; seconds must be more than 0")
+    chosen = project.sources(None)
+    topics = {name: topic for name, source in chosen.items() if (topic := project.settings.topic(source)) is not None}
+    if not topics:
+        raise RequestError(f"no source has a topic to follow ({', '.join(chosen)}); twinbeam run batch reads files")
+    deployment = project.deployment()
+    fed = project.fed_views(deployment, views, chosen)
+    progress = Progress.read(project.offline, project.online, chosen, fed)
+    ends: dict[Lane, int] = {}
+    for name, topic in topics.items():
+        ends |= topic_lanes(project.topics, name, topic)
+    lanes = plan_lanes(chosen, fed, progress, ends, unbounded=True)
+    job = make_job(project, chosen, fed, lanes, {}, topics, ends=until == CAUGHT_UP)
+    seconds = float(until) if isinstance(until, int | float) else None
+    return execute(job, launch(project, bounded=False, seconds=seconds))
