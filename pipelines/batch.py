@@ -51,9 +51,7 @@ def make_job(
     names = {each.view.name for each in fed}
     others = {
         name: tuple(
-            view.rules[name]
-            for view in project.catalog.views.values()
-            if view.name not in names and name in view.rules
+            view.rules[name] for view in project.catalog.views.values() if view.name not in names and name in view.rules
         )
         for name in sources
     }

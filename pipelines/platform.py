@@ -243,9 +243,7 @@ class Platform:
     def _seal(self) -> None:
         """Seals blocks that have no history to catch up with."""
         assert self._deployment is not None
-        fed = [
-            FedView(view, tuple(self._deployment.blocks.get(name, ()))) for name, view in self.catalog.views.items()
-        ]
+        fed = [FedView(view, tuple(self._deployment.blocks.get(name, ()))) for name, view in self.catalog.views.items()]
         progress = Progress.read(self.offline, self._project.online, self.catalog.registry.sources, fed)
         lacking = progress.unsealed(fed)
         for each in fed:
