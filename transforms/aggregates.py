@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def aggregate_features(
             )
     by_type = None if aggregation.by is None else columns.field(aggregation.by).type
     if by_type is not None and pa.types.is_nested(by_type):
-        _refuse(aggregation, what, f"by: takes {SCALARS}; column {aggregation.by!r} is {type_text(by_type)}")
+        _refuse(aggregation, what, f"by takes {SCALARS}; column {aggregation.by!r} is {type_text(by_type)}")
     offset = parse_duration(aggregation.offset) if aggregation.offset else 0
     for name, text in aggregation.expand():
         length = parse_duration(text) if text else None
@@ -71,23 +72,33 @@ def aggregate_features(
 
 
 def checked_default(default: Any, dtype: pa.DataType, what: str, place: str) -> Any:
-    """The default, if it is a value of the type.
+    """The default as a value of the type; a naive time is UTC.
 
     Raises:
-        DefinitionError: it is not.
+        DefinitionError: it is none.
     """
     if default is None:
         return None
+    given = list(default.items()) if isinstance(default, dict) and pa.types.is_map(dtype) else default
+    if isinstance(given, datetime) and given.tzinfo is None:
+        given = given.replace(tzinfo=UTC)
     try:
-        if isinstance(default, bool) != pa.types.is_boolean(dtype) and not pa.types.is_nested(dtype):
-            raise TypeError
-        value = pa.scalar(
-            list(default.items()) if isinstance(default, dict) and pa.types.is_map(dtype) else default, dtype
-        )
+        value = pa.scalar(given, dtype).as_py()
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        value = None
+    if value is None or not _same(value, given):
         message = f"default {default!r} is no {type_text(dtype)}, which is the type of the feature"
-        raise DefinitionError([Mistake(place, what, message)]) from None
-    return value.as_py()
+        raise DefinitionError([Mistake(place, what, message)])
+    return value
+
+
+def _same(value: Any, given: Any) -> bool:
+    """Whether a value means what was given: not cut off, and no number for a bool."""
+    if isinstance(value, list | tuple):
+        return len(value) == len(given) and all(_same(*pair) for pair in zip(value, given, strict=True))
+    if isinstance(value, bool) or isinstance(given, bool):
+        return value is given
+    return isinstance(value, float) or bool(value == given)
 
 
 def default_text(default: Any) -> str | None:
@@ -136,7 +147,7 @@ def _spec(
 def _legal(operation: str) -> str | None:
     """Types that an operation takes, in words; None for any."""
     if operation in ("sum", "mean"):
-        return f"{NUMBERS} or bool"
+        return "integers, floats, decimals or bool"
     if operation in ("variance", "stddev", "skew", "kurtosis", "approx_percentile"):
         return NUMBERS
     return None if operation in ("count", "first", "last", "first_k", "last_k") else SCALARS
@@ -145,7 +156,7 @@ def _legal(operation: str) -> str | None:
 def _fits(kind: pa.DataType, legal: str, operation: str) -> bool:
     if legal == SCALARS:
         return not pa.types.is_nested(kind)
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    number = bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
     return number or (pa.types.is_boolean(kind) and operation in ("sum", "mean"))
 
 

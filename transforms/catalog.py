@@ -91,10 +91,10 @@ class Catalog:
         hidden: dict[str, Output] = {}
         waiting = list(outputs.values())
         while waiting:
-            for address in _reads(waiting.pop()):
-                if address not in outputs and address not in hidden:
-                    hidden[address] = self.output(address)
-                    waiting.append(hidden[address])
+            for output in self._inputs(waiting.pop()):
+                if output.address not in outputs and output.address not in hidden:
+                    hidden[output.address] = output
+                    waiting.append(output)
         request: dict[str, pa.DataType] = {}
         for output in (*outputs.values(), *hidden.values()):
             for name, kind in output.function.request.items() if output.function else ():
@@ -121,6 +121,14 @@ class Catalog:
                 f"{address}: {role} has no feature {name!r}; it has {legal}.{did_you_mean(name, outputs)}"
             )
         return outputs[name]
+
+    def _inputs(self, output: Output) -> list[Output]:
+        """What a computed feature reads: any feature by its address, or others of the same view in the same role."""
+        if output.function is not None:
+            return [self.output(address) for address in output.function.inputs]
+        view, role, names = output.view, output.role, output.feature.inputs
+        features = [] if view is None else [feature for feature in view.features if feature.name in names]
+        return [Output(f"{role}:{feature.name}", role, view, feature, output.keys) for feature in features]
 
     def _outputs(self, item: Any) -> Iterable[Output]:
         service = self._service(item)
@@ -167,13 +175,6 @@ class Catalog:
         keys = tuple((name, columns[name]) for name in view.keys.asked)
         for feature in view.features:
             yield Output(f"{role}:{feature.name}", role, view, feature, keys)
-
-
-def _reads(output: Output) -> Iterable[str]:
-    """Addresses that a computed feature reads."""
-    if output.function is not None:
-        return output.function.inputs
-    return [f"{output.role}:{name}" for name in output.feature.inputs]
 
 
 def _keys(view: FeatureView) -> tuple[EntityKeys | None, Sequence[Mistake]]:
