@@ -15,7 +15,6 @@ from pipelines.progress import FedView
 from pipelines.stores import Stores
 from schemas.source import Source
 from serving.manifest import FileEntry
-from serving.manifest import FileEntry
 from transforms.rules import RowRules
 
 

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import getpass
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-import pyarrow as pa
-
 from pipelines import batch, stream
 from pipelines.clock import SystemClock
-from pipelines.progress import FedView, Progress
+from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.report import RunReport
+from pipelines.serving_calls import ServingCalls
 from pipelines.settings import Settings
 from pipelines.topics import EmbeddedTopics
 from schemas.errors import RequestError
 from schemas.registry import Registry
 from serving import plan as plans
-from serving.audit import Audit, AuditReport
+from serving.audit import AuditReport
 from serving.deployment import Deployment
-from serving.log import LoggedAnswer, ServingLog
-from serving.online import OnlineAnswer, OnlineReader, check_fingerprint
 from serving.stores.base import SEALED, Mark
 from serving.stores.offline import OfflineStore
 from serving.training import training_set
 from transforms.catalog import Catalog
 from transforms.features import Features
-from transforms.requests import read_request
-from transforms.selection import Selection
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,9 +43,8 @@ class Platform:
 
     def __init__(self, settings: Settings, registry: Registry, out: TextIO | None = None) -> None:
         self.settings, self.registry = settings, registry
-        self._project = Project(settings, registry, SystemClock(), out)
-        self._deployment: Deployment | None = None
-        self._log: ServingLog | None = None
+        self._project = Project(settings, registry, out, SystemClock())
+        self._calls = ServingCalls(self._project)
 
     @classmethod
     def open(cls, folder: str | Path, env: str | None = None, out: TextIO | None = None) -> Self:
@@ -105,13 +98,11 @@ class Platform:
         if plan.changes or not plan.deployment.version - 1:
             deployment = plans.apply(plan, accept, self._now(), getpass.getuser())
             deployment.save(self.offline)
-        for source in self.catalog.registry.sources.values():
-            topic = self.settings.topic(source)
-            if topic is not None and topic not in self.topics.names():
-                self.topics.create(topic, self.settings.source(source.name).partitions)
-        self._deployment = Deployment.load(self.offline)
+        for name in self.catalog.registry.sources:
+            self._project.topic(name)
         self._project.online.prepare(sorted({view.entity.name for view in self.catalog.views.values()}))
-        self._seal()
+        self._seal(Deployment.load(self.offline))
+        self._calls.renew()
         return plan
 
     def run_batch(self, views: Iterable[str] | None = None, sources: Iterable[str] | None = None) -> RunReport:
@@ -147,7 +138,7 @@ class Platform:
             RequestError: there is no such source, or it has no topic.
         """
         definition = self._project.sources([source])[source]
-        topic = self.settings.topic(definition)
+        topic = self._project.topic(source)
         if topic is None:
             raise RequestError(f"source {source!r} has no topic; give it topic= in its definition or the settings")
         keys = key_fields(definition, self.registry.views.values())
@@ -175,14 +166,7 @@ class Platform:
                 before events that were folded already.
             DefinitionChanged: the fingerprint is another.
         """
-        selection = self.catalog.select(features)
-        check_fingerprint(selection, fingerprint)
-        asked = read_request(keys, selection, "keys", request)
-        clock = self._now()
-        reader = OnlineReader(self._applied(selection).blocks, self._project.online)
-        answer = reader.get(selection, asked, _instant(now), clock)
-        self._logged(selection, answer, clock)
-        return answer.features
+        return self._calls.get(features, keys, request, _instant(now), fingerprint)
 
     def training_set(
         self,
@@ -207,19 +191,11 @@ class Platform:
         Raises:
             RequestError: `sample` is no share.
         """
-        if not 0 <= sample <= 1:
-            raise RequestError(f"sample={sample!r}: give a share of the answers, from 0 to 1")
-        if self._log is not None:
-            self._log.flush()
-        log = ServingLog(self.offline)
-        answers = (answer for answer in log.read() if _share(answer.request) < sample or sample == 1)
-        return Audit(self.catalog, Deployment.load(self.offline).blocks, self.offline).run(answers)
+        return self._calls.audit(sample)
 
     def close(self) -> None:
         """Writes what the serving log holds and closes the stores."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        self._calls.close()
         self._project.close()
 
     def __enter__(self) -> Self:
@@ -233,47 +209,15 @@ class Platform:
     def _now(self) -> int:
         return self._project.clock.now()
 
-    def _applied(self, selection: Selection) -> Deployment:
-        """What was applied, read again if it lacks something that is asked for."""
-        wanted = {output.view.name for output in selection.needed() if output.view is not None}
-        if self._deployment is None or not wanted <= set(self._deployment.blocks):
-            self._deployment = Deployment.load(self.offline)
-        return self._deployment
-
-    def _seal(self) -> None:
+    def _seal(self, deployment: Deployment) -> None:
         """Seals blocks that have no history to catch up with."""
-        assert self._deployment is not None
-        fed = [FedView(view, tuple(self._deployment.blocks.get(name, ()))) for name, view in self.catalog.views.items()]
-        progress = Progress.read(self.offline, self._project.online, self.catalog.registry.sources, fed)
+        fed = self._project.fed_views(deployment, None, self.registry.sources)
+        progress = Progress.read(self.offline, self._project.online, self.registry.sources, fed)
         lacking = progress.unsealed(fed)
         for each in fed:
             marks = [Mark(block.id, SEALED, 1, 0) for block in each.blocks if lacking.get(block.id) == {}]
             if marks:
                 self._project.online.write(each.view.entity.name, [], marks)
-
-    def _logged(self, selection: Selection, answer: OnlineAnswer, time: int) -> None:
-        sample = self.settings.serving.log_sample
-        if sample <= 0:
-            return
-        features = answer.features
-        columns = [*features.given.columns, *(found.values for found in features.answers.values())]
-        names = [*features.given.column_names, *features.answers]
-        table = pa.table(columns, names=names).combine_chunks()
-        if sample < 1 and _share(repr(features.given.slice(0, 1).to_pylist())) >= sample:
-            return
-        if self._log is None:
-            self._log = ServingLog(self.offline)
-        self._log.append(
-            LoggedAnswer(
-                time,
-                tuple(output.address for output in selection.outputs),
-                selection.fingerprint,
-                _one_batch(table),
-                _one_batch(pa.table({name: pa.array(texts, pa.string()) for name, texts in features.statuses.items()})),
-                features.instants.tolist(),
-                answer.marks,
-            )
-        )
 
 
 def _instant(now: datetime | str | int | None) -> int | str | None:
@@ -289,12 +233,3 @@ def _instant(now: datetime | str | int | None) -> int | str | None:
         raise RequestError(f"now={now!r}: give a time, ISO 8601 text, µs since the epoch, or 'latest'")
     aware = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
     return (aware - EPOCH) // timedelta(microseconds=1)
-
-
-def _share(text: str) -> float:
-    return zlib.crc32(text.encode()) / 2**32
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

@@ -7,8 +7,6 @@ from functools import cached_property
 from typing import TextIO, TypeVar
 
 from pipelines.clock import Clock
-from pipelines.clock import Clock
-from pipelines.offline_buffer import FlushRule
 from pipelines.progress import FedView
 from pipelines.settings import Settings
 from pipelines.stores import Stores
@@ -86,18 +84,6 @@ class Project:
                 self.topics.create(topic, self.settings.source(source).partitions)
             self._made.add(topic)
         return topic
-
-    def deployment(self) -> Deployment:
-        """What is applied now.
-
-        Raises:
-            RequestError: a definition was not applied as it is.
-            DefinitionChanged: an engine was upgraded and computes something else now.
-        """
-        deployment = Deployment.load(self.offline)
-        deployment.check_applied(self.catalog)
-        deployment.check_engine(self.catalog)
-        return deployment
 
     def sources(self, names: Iterable[str] | None) -> dict[str, Source]:
         """Sources of the names, or all.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipelines.batch import launch, make_job
-from pipelines.execution import execute
 from pipelines.lane_plan import plan_lanes
 from pipelines.lanes.topic import topic_lanes
+from pipelines.launch import launch
 from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
@@ -30,22 +29,18 @@ def run_stream(project: Project, views: Iterable[str] | None, until: str | float
             not applied as it is.
         LaneError: a topic ends below what the stores hold of it.
     """
-    legal = f"give {CAUGHT_UP!r}, a number of seconds, or None"
-    if isinstance(until, str) and until != CAUGHT_UP:
-        raise RequestError(f"until={until!r}: {legal}")
-    if isinstance(until, bool) or (isinstance(until, int | float) and not until > 0):
-        raise RequestError(f"until={until!r}: {legal}; seconds must be more than 0")
+    number = isinstance(until, int | float) and not isinstance(until, bool)
+    if not (until is None or until == CAUGHT_UP or (number and float(until or 0) > 0)):
+        raise RequestError(f"until={until!r}: give {CAUGHT_UP!r}, a number of seconds above 0, or None")
     chosen = project.sources(None)
-    topics = {name: topic for name, source in chosen.items() if (topic := project.settings.topic(source)) is not None}
+    topics = {name: topic for name in chosen if (topic := project.topic(name)) is not None}
     if not topics:
         raise RequestError(f"no source has a topic to follow ({', '.join(chosen)}); twinbeam run batch reads files")
-    deployment = project.deployment()
-    fed = project.fed_views(deployment, views, chosen)
+    fed = project.fed_views(project.checked_deployment(), views, chosen)
     progress = Progress.read(project.offline, project.online, chosen, fed)
     ends: dict[Lane, int] = {}
     for name, topic in topics.items():
         ends |= topic_lanes(project.topics, name, topic)
-    lanes = plan_lanes(chosen, fed, progress, ends, unbounded=True)
-    job = make_job(project, chosen, fed, lanes, {}, topics, ends=until == CAUGHT_UP)
-    seconds = float(until) if isinstance(until, int | float) else None
-    return execute(job, launch(project, bounded=False, seconds=seconds))
+    tasks = plan_lanes(chosen, fed, progress, ends, unbounded=True)
+    seconds = float(until) if number and until is not None else None
+    return launch(project, chosen, fed, tasks, {}, bounded=False, ends=until == CAUGHT_UP, seconds=seconds)

@@ -19,10 +19,6 @@ from pipelines.lanes.base import LaneReader
 from pipelines.lanes.events import EventsReader
 from pipelines.lanes.files import FileReader
 from pipelines.lanes.topic import TopicReader
-from pipelines.lanes.base import LaneReader
-from pipelines.lanes.events import EventsReader
-from pipelines.lanes.files import FileReader
-from pipelines.lanes.topic import TopicReader
 from pipelines.monitor import Monitor
 from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
@@ -115,16 +111,6 @@ class Work:
                 ahead = [entry for entry in entries if entry.end > max(task.start, task.seam)]
                 total += len(ahead)
                 done += sum(entry.end <= self.feed.positions[task.lane.text] for entry in ahead)
-        return done, total
-
-    def files(self) -> tuple[int, int]:
-        """Files that the run has read to their ends, and all that it is to read."""
-        done = total = 0
-        for task in self.job.lanes:
-            if task.live and task.lane.kind == "files":
-                entries = [entry for entry in self.job.files[task.lane.source] if entry.lane == task.lane]
-                total += sum(entry.end > task.start for entry in entries)
-                done += sum(task.start < entry.end <= self.feed.positions[task.lane.text] for entry in entries)
         return done, total
 
     def flush_online(self) -> None:

@@ -29,7 +29,7 @@ SETTINGS = """
 project = "parity"
 definitions = "features.py"
 [run]
-max_skew = "1000000d"
+max_skew = "36525d"
 """
 
 

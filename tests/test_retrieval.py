@@ -55,7 +55,7 @@ SETTINGS = """
 project = "p"
 definitions = "features.py"
 [run]
-max_skew = "1000000d"
+max_skew = "36525d"
 """
 
 DEFINITIONS = """

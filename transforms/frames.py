@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def _convert(given: Any) -> pa.Table | None:
     if isinstance(given, Mapping):
         return _columns(given)
     if type(given).__module__.split(".")[0] == "pandas":
-        return plain(pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None))
+        with warnings.catch_warnings():  # Arrow reads zoned times in a way that pandas 3.1 warns of
+            warnings.simplefilter("ignore", DeprecationWarning)
+            table = pa.Table.from_pandas(given, preserve_index=False)
+        return plain(table.replace_schema_metadata(None))
     if isinstance(given, Sequence):
         return _rows(given)
     return None
