@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from schemas.errors import TwinbeamError, did_you_mean
+from schemas.place import OURS
 
 COMMANDS = {
     "init": ("init", "make a project with a working example"),
     "plan": ("plan", "show what the definitions would change in the stores"),
-    "apply": ("apply", "make the stores fit the definitions"),
+    "apply": ("plan", "make the stores fit the definitions"),
     "run": ("run", "run the pipeline: `run batch` over files, `run stream` over topics"),
     "publish": ("publish", "send events of a source to its topic"),
     "get": ("get", "read features online"),
@@ -76,6 +77,8 @@ def _dispatch(words: Sequence[str]) -> int:
         module = importlib.import_module(f"pipelines.commands.{COMMANDS[name][0]}")
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
+        if missing in OURS:
+            raise
         raise TwinbeamError(
             f"`twinbeam {name}` needs the package {missing!r}: pip install 'twinbeam[pipeline]'"
         ) from error
