@@ -50,8 +50,6 @@ class Job:
         views: the views fed.
         others: by source, row rules of the project's views that this run does not feed.
         lanes: what is read of each lane.
-        files: by source, the manifest's files.
-        topics: by source, the topic that it is read from.
         ends: whether an unbounded reader stops once it has caught up.
         max_skew: µs by which an event may be later than its arrival.
         pace: of the reader.
@@ -68,8 +66,6 @@ class Job:
     views: tuple[FedView, ...]
     others: Mapping[str, tuple[RowRules, ...]]
     lanes: tuple[LaneTask, ...]
-    files: Mapping[str, tuple[FileEntry, ...]]
-    topics: Mapping[str, str]
     ends: bool
     max_skew: int
     pace: Pace = field(default_factory=Pace)
