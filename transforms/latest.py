@@ -100,9 +100,7 @@ class LatestCells:
 
 def _rest(order: Order, at: Ints, ties: str) -> pa.BinaryArray:
     """Bytes of the order of rows behind the event time."""
-    encoded = order.encode(at)
-    rest = pc.binary_slice(encoded, 8, None)
-    if ties != "first":
-        return rest
-    offsets, data = split(rest)
-    return runs(~data[offsets[0] : offsets[-1]], np.diff(offsets))
+    offsets, data = split(order.encode(at))
+    lengths = np.diff(offsets) - 8
+    rest = cut(data, offsets[:-1] + 8, lengths)
+    return rest if ties != "first" else runs(~split(rest)[1], lengths)
