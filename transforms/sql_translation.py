@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from functools import partial
 
 import polars as pl
 import pyarrow as pa
 from sqlglot import exp
 
-from schemas.errors import did_you_mean
-from transforms import sql_operators, sql_texts, sql_times
+from transforms import sql_branches, sql_columns, sql_operators, sql_texts, sql_times
 from transforms.sql_casts import cast, cast_target
 from transforms.sql_dialect import SqlMistake, spelled
 from transforms.sql_functions import FUNCTIONS, LEGAL, call
@@ -25,10 +25,6 @@ from transforms.sql_types import (
     Scope,
     Value,
     fits,
-    is_int,
-    is_list,
-    is_map,
-    is_struct,
     literal,
     shown,
 )
@@ -127,55 +123,21 @@ class Translator:
         parts = [node.args[key] for key in ("catalog", "db", "table") if node.args.get(key)] + [node.this]
         if isinstance(node.this, exp.Star):
             raise SqlMistake(NOT_ROW_LOCAL[exp.Star])
-        names = [str(part.name) for part in parts]
-        schema = self._scope.schema
-        index = schema.get_field_index(names[0])
-        if index < 0:
-            raise SqlMistake(self._unknown(names[0], bool(parts[0].args.get("quoted"))))
-        self._scope.columns.add(names[0])
-        value = Value(pl.col(names[0]), schema.field(index).type, names[0])
-        for name in names[1:]:
-            value = self._field(value, name)
+        value = sql_columns.column(self._scope, str(parts[0].name), bool(parts[0].args.get("quoted")))
+        for part in parts[1:]:
+            value = sql_columns.member(value, str(part.name))
         return value
-
-    def _unknown(self, name: str, quoted: bool) -> str:
-        names = self._scope.schema.names
-        hint = did_you_mean(name, names)
-        quotes = f" (a text stands in single quotes: '{name}')" if quoted else ""
-        return f"unknown column {name!r}{quotes}.{hint} Columns are {', '.join(names) or 'none'}"
-
-    def _field(self, value: Value, name: str) -> Value:
-        if not is_struct(value.dtype):
-            raise SqlMistake(f"{value.text} is {shown(value.dtype)}, which has no field {name!r}")
-        index = value.dtype.get_field_index(name)
-        if index < 0:
-            fields = [value.dtype.field(i).name for i in range(value.dtype.num_fields)]
-            raise SqlMistake(
-                f"{value.text} has no field {name!r}.{did_you_mean(name, fields)} Fields are {', '.join(fields)}"
-            )
-        return Value(value.expr.struct.field(name), value.dtype.field(index).type, f"{value.text}.{name}")
 
     def _dot(self, node: exp.Expr, text: str) -> Value:
         if not isinstance(node.expression, exp.Identifier):
             raise SqlMistake(f"{text!r} is not possible here; legal are {LEGAL_CONSTRUCTS}")
-        return self._field(self.value(node.this), str(node.expression.name))
+        return sql_columns.member(self.value(node.this), str(node.expression.name))
 
     def _bracket(self, node: exp.Expr, text: str) -> Value:
-        whole, keys = self.value(node.this), node.expressions
+        keys = node.expressions
         if len(keys) != 1 or isinstance(keys[0], exp.Slice):
             raise SqlMistake(f"{text!r}: give one position or key")
-        key = self.value(keys[0])
-        if is_map(whole.dtype):
-            if key.dtype != TEXT:
-                raise SqlMistake(f"{text}: the key of a map is a string, {key.text} is {shown(key.dtype)}")
-            return Value(whole.expr.map.get(key.expr), whole.dtype.item_type, text)
-        if not is_list(whole.dtype):
-            raise SqlMistake(f"{whole.text} is {shown(whole.dtype)}: only lists and maps have elements")
-        if not is_int(key.dtype):
-            raise SqlMistake(f"{text}: the position in a list is an integer (1 is the first), {key.text} is not")
-        place = key.expr.cast(pl.Int64)
-        index = pl.when(place > 0).then(place - 1).when(place < 0).then(place).otherwise(None)
-        return Value(whole.expr.list.get(index, null_on_oob=True), whole.dtype.value_type, text)
+        return sql_columns.element(self.value(node.this), self.value(keys[0]), text)
 
     def _literal(self, node: exp.Expr, text: str) -> Value:
         return self._number(str(node.this), text) if not node.args.get("is_string") else literal(node.this, TEXT, text)
@@ -211,14 +173,13 @@ class Translator:
         return Value(~sql_operators.truth(self.value(node.this), "NOT"), BOOL, text)
 
     def _and(self, node: exp.Expr, text: str) -> Value:
-        left = sql_operators.truth(self.value(node.this), "AND")
-        with self._scope.guarded(left.ne_missing(pl.lit(False))):
-            return Value(left & sql_operators.truth(self.value(node.expression), "AND"), BOOL, text)
+        return sql_branches.conjunction(self._scope, self._later(node.this), self._later(node.expression), text)
 
     def _or(self, node: exp.Expr, text: str) -> Value:
-        left = sql_operators.truth(self.value(node.this), "OR")
-        with self._scope.guarded(left.ne_missing(pl.lit(True))):
-            return Value(left | sql_operators.truth(self.value(node.expression), "OR"), BOOL, text)
+        return sql_branches.disjunction(self._scope, self._later(node.this), self._later(node.expression), text)
+
+    def _later(self, node: exp.Expr) -> sql_branches.Later:
+        return partial(self.value, node)
 
     def _comparison(self, node: exp.Expr, text: str) -> Value:
         symbol = _COMPARISONS[type(node)]
@@ -260,40 +221,15 @@ class Translator:
             condition = self.value(branch.this)
             if subject is not None:
                 condition = sql_operators.compare(self._scope, "=", subject, condition, text)
-            pairs.append((sql_operators.truth(condition, "WHEN"), branch.args["true"]))
-        return self._branches(pairs, node.args.get("default"), text)
+            pairs.append((sql_operators.truth(condition, "WHEN"), self._later(branch.args["true"])))
+        return sql_branches.choice(self._scope, pairs, self._default(node.args.get("default")), text)
 
     def _if(self, node: exp.Expr, text: str) -> Value:
-        condition = sql_operators.truth(self.value(node.this), "IF")
-        return self._branches([(condition, node.args["true"])], node.args.get("false"), text)
+        pair = (sql_operators.truth(self.value(node.this), "IF"), self._later(node.args["true"]))
+        return sql_branches.choice(self._scope, [pair], self._default(node.args.get("false")), text)
 
-    def _branches(self, pairs: list[tuple[pl.Expr, exp.Expr]], default: exp.Expr | None, text: str) -> Value:
-        untaken = pl.lit(True)
-        values = []
-        for condition, branch in pairs:
-            taken = condition.fill_null(False)
-            with self._scope.guarded(untaken & taken):
-                values.append(self.value(branch))
-            untaken = untaken & ~taken
-        with self._scope.guarded(untaken):
-            values.append(self.value(default) if default is not None else Value(pl.lit(None), NULL, "NULL"))
-        *results, other = sql_operators.together(self._scope, values, f"{text!r}")
-        expr = other.expr
-        for (condition, _), result in reversed(list(zip(pairs, results, strict=True))):
-            expr = pl.when(condition).then(result.expr).otherwise(expr)
-        return Value(expr, other.dtype, text)
-
-    def _coalesce(self, nodes: list[exp.Expr], text: str) -> Value:
-        if not nodes:
-            raise SqlMistake("COALESCE is called COALESCE(a, b, ...)")
-        values = [self.value(nodes[0])]
-        missing = values[0].expr.is_null()
-        for node in nodes[1:]:
-            with self._scope.guarded(missing):
-                values.append(self.value(node))
-            missing = missing & values[-1].expr.is_null()
-        alike = sql_operators.together(self._scope, values, "COALESCE")
-        return Value(pl.coalesce([value.expr for value in alike]), alike[0].dtype, text)
+    def _default(self, node: exp.Expr | None) -> sql_branches.Later:
+        return self._later(exp.Null() if node is None else node)
 
     def _cast(self, node: exp.Expr, text: str) -> Value:
         target = cast_target(str(node.args["to"].args.get("kind") or node.args["to"].sql()))
@@ -334,7 +270,7 @@ class Translator:
     def _call(self, node: exp.Expr, text: str) -> Value:
         name = str(node.this)
         if name.upper() in ("COALESCE", "IFNULL"):
-            return self._coalesce(node.expressions, text)
+            return sql_branches.coalesce(self._scope, [self._later(part) for part in node.expressions], text)
         if name.upper() not in FUNCTIONS:
             raise SqlMistake(refusal(name, LEGAL))
         return call(self._scope, name, [self.value(item) for item in node.expressions], text)
