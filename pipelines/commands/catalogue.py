@@ -89,8 +89,7 @@ def _fits(entry: Entry, arguments: argparse.Namespace) -> bool:
             entry.owner,
             entry.entity,
             *(f"{name}={value}" for name, value in entry.tags.items()),
-            *entry.upstream,
-            *entry.downstream,
+            *(text for text in entry.upstream if text.startswith("source ")),
         ]
     ).lower()
     return (

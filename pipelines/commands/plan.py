@@ -83,9 +83,7 @@ def _apply(words: Sequence[str]) -> int:
     if given.json:
         print(json.dumps({"applied": plan.changes} | json.loads(plan.to_json()), indent=2, ensure_ascii=False))
     elif plan.changes:
-        print("applied")
-        if any(row.backfill != 0 for row in plan.views):
-            print("`twinbeam run batch` (or a running stream, once restarted) fills what is new from history")
+        print("applied; `twinbeam run batch` and `twinbeam run stream` fill what is new, from history first")
     return 0
 
 
