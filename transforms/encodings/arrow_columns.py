@@ -14,6 +14,7 @@ from schemas.types import Field
 from transforms.columns import whole
 from transforms.encodings import times
 from transforms.encodings.decoded import Column
+from transforms.encodings.json_values import JSON
 from transforms.encodings.objects import OBJECTS
 from transforms.encodings.ranges import INTEGERS, beyond, decimal_words, expected
 from transforms.encodings.values import kind
@@ -91,9 +92,9 @@ def _numbers(array: Any) -> npt.NDArray[Any]:
 def _marked(values: pa.Array, source: Any, wrong: Bools, field: Field, path: str, hint: str = "") -> Column:
     """Column whose values are bad where `wrong` holds and the source is not null."""
     rows = np.flatnonzero(wrong & source.is_valid().to_numpy(zero_copy_only=False)) if wrong.any() else ()
-    shown = (OBJECTS.show(source[int(row)].as_py()) for row in rows)
-    tail = f" {hint}" if hint else ""
-    bad = {int(row): f"{path}: {text} is no {expected(field)}{tail}" for row, text in zip(rows, shown, strict=True)}
+    show = JSON.show if pa.types.is_string(source.type) else OBJECTS.show
+    shown = (show(source[int(row)].as_py()) for row in rows)
+    bad = {int(row): f"{path}: {text} is no {expected(field)}{hint}" for row, text in zip(rows, shown, strict=True)}
     return Column(values, bad)
 
 
@@ -159,7 +160,7 @@ def _timestamps(field: Field, array: Any, path: str) -> Column | None:
     values = counts * (step // 1_000) if step >= 1_000 else counts // (1_000 // step)
     shown = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
     stamped = _with_nulls(values, array).cast(field.type)
-    return _marked(stamped, shown, wrong, field, path, "of the years 1 to 9999")
+    return _marked(stamped, shown, wrong, field, path, " of the years 1 to 9999")
 
 
 def _micros(unit: str) -> tuple[int, int]:
@@ -182,7 +183,7 @@ def _dates(field: Field, array: Any, path: str) -> Column | None:
     counts = dates.cast(pa.int32())
     values = _numbers(counts)
     wrong = (values < times.FIRST_DAY) | (values > times.LAST_DAY)
-    return _marked(dates, counts, wrong, field, path, "of the years 1 to 9999")
+    return _marked(dates, counts, wrong, field, path, " of the years 1 to 9999")
 
 
 def _decimals(field: Field, array: Any, path: str) -> Column | None:
@@ -196,7 +197,7 @@ def _decimals(field: Field, array: Any, path: str) -> Column | None:
     try:
         return Column(array.cast(field.type), {})
     except pa.ArrowInvalid:
-        return OBJECTS.column(field, array.to_pylist())
+        return (JSON if pa.types.is_string(array.type) else OBJECTS).column(field, array.to_pylist())
 
 
 def _lists(field: Field, array: Any, path: str) -> Column | None:

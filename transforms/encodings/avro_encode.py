@@ -95,7 +95,7 @@ def _scalars(name: Any, spec: dict[str, Any], column: Any, place: str, path: str
         dates: list[Any] = column.cast(pa.int32()).to_pylist()
         return dates
     if pa.types.is_decimal128(column.type):
-        return _decimals(column, spec.get("size"), place, path)
+        return _decimals(column, spec.get("size"))
     if name == "enum":
         _refuse(column, pc.is_in(column, pa.array(spec["symbols"], column.type)), place, path, spec["symbols"])
     if name == "fixed":
@@ -113,14 +113,13 @@ def _refuse(column: Any, fits: Any, place: str, path: str, legal: list[str]) -> 
         raise EventError(f"{place}{row}: {path}: {column[row].as_py()!r} is not legal in the Avro schema: {listed}")
 
 
-def _decimals(column: Any, size: int | None, place: str, path: str) -> list[bytes | None]:
+def _decimals(column: Any, size: int | None) -> list[bytes | None]:
     low, high = decimal_words(column)
     found: list[bytes | None] = []
     for row, valid in enumerate(column.is_valid().to_pylist()):
         value = (int(high[row]) << 64) | (int(low[row]) & 0xFFFF_FFFF_FFFF_FFFF) if valid else 0
         least = (value.bit_length() + 8) // 8
-        if size is not None and least > size:
-            raise EventError(f"{place}{row}: {path}: {column[row].as_py()} does not fit the {size} bytes of the schema")
+        # A legal schema's `fixed` holds every number of its precision.
         found.append(value.to_bytes(size or least, "big", signed=True) if valid else None)
     return found
 

@@ -90,7 +90,7 @@ def pandas_events(source: Source, frame: Any, place: str) -> Decoded:
                 objects[field.name] = object_column(field, [_missing(value) for value in series.tolist()])
                 columns[field.name] = pa.nulls(len(series))
             else:
-                columns[field.name] = _whole_numbers(field, whole(pa.Array.from_pandas(series)))
+                columns[field.name] = _whole_numbers(field, _arrow(series))
     if not objects:
         return column_events(source, columns, len(frame), place)
     try:
@@ -103,6 +103,13 @@ def pandas_events(source: Source, frame: Any, place: str) -> Decoded:
     except WrongType as wrong:
         raise EventError(f"{place}: {wrong}") from None
     return gather(source.schema, found, {}, source.event_time)
+
+
+def _arrow(series: Any) -> Any:
+    """A series as Arrow; a zone is taken to UTC first, since pyarrow 25 reads zoned series in a way pandas deprecates."""
+    if getattr(series.dtype, "tz", None) is not None:
+        series = series.dt.tz_convert(None)
+    return whole(pa.Array.from_pandas(series))
 
 
 def _missing(value: Any) -> Any:
