@@ -106,7 +106,7 @@ def pandas_events(source: Source, frame: Any, place: str) -> Decoded:
 
 
 def _arrow(series: Any) -> Any:
-    """A series as Arrow; a zone is taken to UTC first, since pyarrow 25 reads zoned series in a way pandas deprecates."""
+    """A series as Arrow, in UTC if it has a zone: pyarrow 25 reads zones in a way that pandas deprecates."""
     if getattr(series.dtype, "tz", None) is not None:
         series = series.dt.tz_convert(None)
     return whole(pa.Array.from_pandas(series))
