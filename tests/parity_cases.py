@@ -275,6 +275,7 @@ def _aggregation(rng: random.Random, columns: dict[str, str], features: dict[str
     anything = list(columns)
     operation = rng.choice(OPERATIONS)
     params: dict[str, Any] = {}
+    chosen: tuple[str, ...]
     if operation in ("sum", "mean"):
         chosen = (rng.choice(numeric),)
     elif operation in ("variance", "stddev", "skew", "kurtosis", "approx_percentile"):
@@ -312,7 +313,8 @@ def _aggregation(rng: random.Random, columns: dict[str, str], features: dict[str
     parts += [f"{key}={value!r}" for key, value in (("offset", offset), ("hop", hop), ("by", by)) if value]
     parts += [f"where={where!r}, name={name!r}"] if where else []
     new: dict[str, Feature] = {}
-    for window in windows or [None]:
+    choices: list[str | None] = [*windows] if windows else [None]
+    for window in choices:
         length = WINDOWS[window] if window else None
         fitting = [step for step in LADDER if length and step * 12 <= length]
         step = SECOND if hop else (fitting[-1] if fitting else 1)

@@ -58,7 +58,8 @@ def inside(tree: ast.Module) -> set[str]:
 
 
 def test_the_contracts_hold() -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", ROOT / "pyproject.toml"]
+    program = str(Path(sys.executable).with_name("lint-imports"))
+    command = [program, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout

@@ -13,8 +13,12 @@ from transforms.order import NO_SEQUENCE, Order
 INT = st.integers(-(2**63) + 1, 2**63 - 1)
 FEW = st.integers(-2, 2)
 LANES = st.sampled_from(
-    [Lane("a", "files", "0", 0), Lane("a", "files", "0", 2), Lane("a", "files", "0", 10)]
-    + [Lane("a", "topic", "ff", 2), Lane("ab", "files", "1", 0), Lane("a", "topic", "fe", 2)]
+    [
+        *(Lane("a", "files", "0", number) for number in (0, 2, 10)),
+        Lane("a", "topic", "ff", 2),
+        Lane("ab", "files", "1", 0),
+        Lane("a", "topic", "fe", 2),
+    ]
 )
 ROW = st.tuples(FEW | INT, st.none() | FEW | INT, FEW | INT, LANES, st.integers(0, 3), st.integers(0, 3))
 

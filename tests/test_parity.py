@@ -150,7 +150,8 @@ def write_file(path: Path, events: list[dict[str, Any]], platform: Platform) -> 
         pq.write_table(pa.table(arrays, names=source.schema.names), path, row_group_size=20)
     elif path.suffix == ".avro":
         with path.open("wb") as out:
-            fastavro.writer(out, source.avro_schema, [plain(event) for event in events])
+            writer_of: Any = fastavro.writer
+            writer_of(out, source.avro_schema, [plain(event) for event in events])
     elif path.suffix == ".jsonl":
         path.write_text("\n".join(json.dumps(jsonable(event), ensure_ascii=False) for event in events) + "\n")
     else:

@@ -48,7 +48,7 @@ def evaluate(
         EventError: an event does not fit its source, or a row rule fails on it.
         RequestError: the spine lacks a column, or the events of a source are missing.
     """
-    objects = [item for item in (features if isinstance(features, list | tuple) else [features])]
+    objects = features if isinstance(features, list | tuple) else [features]
     catalog = Catalog.compile(Registry.of([item for item in objects if not isinstance(item, str)]))
     return evaluate_selection(catalog, catalog.select(features), events, spine, known, strict)
 

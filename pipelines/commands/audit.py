@@ -36,6 +36,8 @@ def run(name: str, words: Sequence[str]) -> int:
             f"{number(report.answers)} answers replayed, {number(report.values)} values compared: "
             f"{number(len(report.mismatches))} differ"
         )
+        if report.waiting:
+            print(f"{number(report.waiting)} answers wait for rows that the stream has not committed offline yet")
         if report.skipped:
             print(f"{number(report.skipped)} answers of definitions that are no longer applied were passed over")
         if report.mismatches:
