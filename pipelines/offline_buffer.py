@@ -78,6 +78,7 @@ class OfflineBuffer:
         self._start = start
         self._last = start
         self._taken: dict[tuple[str, str, str], int] = {}
+        self._sharing: dict[tuple[str, str, str], tuple[int, int, int]] = {}
         self._tables: dict[str, _Table] = {}
         self._rows = 0
 
@@ -93,15 +94,19 @@ class OfflineBuffer:
             taken = self._stored(envelope)
         if envelope.start > taken and envelope.kind != "dead":
             raise gap(envelope, taken)
+        start, end, floor = self._sharing.get(place, (0, 0, 0))
+        if envelope.kind == "dead" and (start, end) == (envelope.start, envelope.end):
+            taken = floor  # another step's dead letters of the same records
         if envelope.end <= taken:
             return
+        self._sharing[place] = (envelope.start, envelope.end, taken)
         rows = after(batch.replace_schema_metadata(None), taken)
         table = self._tables.setdefault(envelope.table, _Table(envelope.kind, rows.schema, self._start))
         if rows.num_rows:
             table.batches.append((place[1:], rows))
             self._rows += rows.num_rows
         table.positions[place[1:]] = envelope.end
-        self._taken[place] = envelope.end
+        self._taken[place] = max(envelope.end, self._taken.get(place, 0))
 
     def due(self, elapsed: int) -> bool:
         """Whether something is to be committed at this time (µs on the run's clock)."""

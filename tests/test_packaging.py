@@ -31,7 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--disable-pip-version-check", "-w", str(folder), str(copy)], check=True, capture_output=True, text=True)
+    command += ["--disable-pip-version-check", "-w", str(folder), str(copy)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
     return next(folder.glob("*.whl"))
 
 

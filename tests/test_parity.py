@@ -118,8 +118,11 @@ def run_both(folder: Path, case: Case, rng: random.Random, cut: int) -> Platform
             write_file(folder / "data" / source / "0.parquet", old, platform)
         if new:
             platform.publish(source, [plain(event) for event in new])
-    for step in rng.sample([platform.run_batch, lambda: platform.run_stream(until="caught_up")], 2):
-        step()
+    for step in rng.sample(["batch", "stream"], 2):
+        if step == "batch":
+            platform.run_batch()
+        else:
+            platform.run_stream(until="caught_up")
     return platform
 
 
@@ -150,8 +153,7 @@ def write_file(path: Path, events: list[dict[str, Any]], platform: Platform) -> 
         pq.write_table(pa.table(arrays, names=source.schema.names), path, row_group_size=20)
     elif path.suffix == ".avro":
         with path.open("wb") as out:
-            writer_of: Any = fastavro.writer
-            writer_of(out, source.avro_schema, [plain(event) for event in events])
+            fastavro.writer(out, source.avro_schema, [plain(event) for event in events])
     elif path.suffix == ".jsonl":
         path.write_text("\n".join(json.dumps(jsonable(event), ensure_ascii=False) for event in events) + "\n")
     else:
