@@ -23,6 +23,7 @@ from schemas.registry import Registry
 from serving import plan as plans
 from serving.audit import AuditReport
 from serving.deployment import Deployment
+from serving.expiry import expire
 from serving.stores.base import SEALED, Mark
 from serving.stores.offline import OfflineStore
 from serving.training import training_set
@@ -192,6 +193,16 @@ class Platform:
             RequestError: `sample` is no share.
         """
         return self._calls.audit(sample)
+
+    def expire(self, now: datetime | int | None = None) -> int:
+        """Removes tiles that no window can read any more from the online store, of views with `late=`; says how many.
+
+        Args:
+            now: instant (a time, or µs); None for the clock.
+        """
+        instant = _instant(now)
+        moment = instant if isinstance(instant, int) else self._now()
+        return expire(self.catalog, Deployment.load(self.offline).blocks, self._project.online, moment)
 
     def close(self) -> None:
         """Writes what the serving log holds and closes the stores."""

@@ -1,11 +1,11 @@
-"""`twinbeam compact`: the small files of the offline store joined, and files that nothing needs removed."""
+"""`twinbeam compact`: small files of the offline store joined, files and tiles that nothing needs removed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pipelines.commands.arguments import Parser, project_folder
-from pipelines.commands.tables import json_text, table
+from pipelines.commands.tables import json_text, number, table
 from pipelines.platform import Platform
 from schemas.errors import RequestError, did_you_mean
 
@@ -16,8 +16,9 @@ def run(name: str, words: Sequence[str]) -> int:
     """Compacts tables."""
     parser = Parser(
         "compact",
-        "Join the small files of the offline store; runs may go on meanwhile. With --vacuum also delete files that no "
-        f"version of the last {KEEP_HOURS} hours needs.",
+        "Join the small files of the offline store, and remove online tiles that no window can read any more (of views "
+        "with late=); runs may go on meanwhile. With --vacuum also delete files that no version of the last "
+        f"{KEEP_HOURS} hours needs.",
         "twinbeam compact events/purchases --vacuum",
     )
     parser.add_argument("table", nargs="*", metavar="TABLE", help="tables (default: all), as in events/purchases")
@@ -37,10 +38,13 @@ def run(name: str, words: Sequence[str]) -> int:
             joined = store.compact(each)
             removed = len(store.vacuum(each, KEEP_HOURS)) if given.vacuum else 0
             rows.append({"table": each, "files joined": joined, "files deleted": removed})
+        expired = platform.expire()
     if given.json:
         print(json_text(rows, 2))
     elif rows:
         print(table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
     else:
         print("the offline store has no tables yet")
+    if expired and not given.json:
+        print(f"{number(expired)} cells that no window can read any more were removed from the online store")
     return 0
