@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipelines.envelope import TIME, Envelope
 from pipelines.lanes.base import dead_batch, events_batch
 from pipelines.monitor import Monitor
+from pipelines.progress import CHECKS
 from schemas.durations import duration_text
 from schemas.source import Source
 from transforms.columns import integers
@@ -78,7 +79,7 @@ class Intake:
         dead = np.flatnonzero(~known | late)
         if len(dead):
             reasons = [self._reason(bool(known[i]), int(instants[i]), int(arrivals[i])) for i in dead]
-            yield self._dead(batch, envelope, dead, reasons)
+            yield self._dead(batch, envelope, dead, reasons, CHECKS)
         self._monitor.skipped += int(skipped.sum())
         keep = known & ~skipped & ~late
         events = batch if keep.all() else batch.filter(pa.array(keep))
@@ -103,16 +104,19 @@ class Intake:
         limit = duration_text(self._max_skew)
         return f"event time {_iso(instant)} is later than its arrival {_iso(arrival)} by more than max_skew = {limit}"
 
-    def _dead(self, batch: pa.RecordBatch, envelope: Envelope, at: Ints, reasons: list[str]) -> pa.RecordBatch:
+    def _dead(
+        self, batch: pa.RecordBatch, envelope: Envelope, at: Ints, reasons: list[str], scope: str | None = None
+    ) -> pa.RecordBatch:
         self._monitor.dead_letters += len(at)
         rows = batch.take(pa.array(at))
         if envelope.kind == "raw" and VALUE not in batch.schema.names:
             values, keys = rows.column("value").to_pylist(), rows.column("key").to_pylist()
         else:
             values, keys = originals(rows, self._source)
-        return dead_batch(
+        dead = dead_batch(
             envelope, reasons, values, keys, integers(rows.column("_offset")), integers(rows.column("_arrival"))
         )
+        return dead if scope is None else replace(envelope.dead(), scope=scope).attach(dead)
 
 
 def originals(events: pa.RecordBatch, source: Source) -> tuple[list[bytes | None], list[bytes | None]]:
@@ -128,4 +132,5 @@ def _not_null(events: pa.RecordBatch, name: str) -> pa.RecordBatch:
 
 
 def _iso(instant: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).isoformat().replace("+00:00", "Z")
+    """ISO 8601 text of an instant (µs), of any year."""
+    return str(np.datetime64(instant, "us")).rstrip("0").rstrip(".") + "Z"

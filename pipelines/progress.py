@@ -13,6 +13,9 @@ from serving.stores.base import SEALED, CellReader, Mark
 from transforms.view import CompiledView
 
 Positions = Mapping[tuple[str, str], int]
+
+# Scopes of dead letters beside that of the decoding (empty) and those of views: one batch of events can bring all.
+CHECKS = "checks"
 NULL_KEYS = "null keys"
 
 
