@@ -48,7 +48,7 @@ format: setup ## Formats the code and mends what lint can mend
 	$(BIN)/ruff check --fix .
 
 bench: setup ## Measures speed on this machine
-	@if ls bench/*.py >/dev/null 2>&1; then for script in bench/*.py; do $(BIN)/python "$$script"; done; else echo "no benchmarks yet"; fi
+	@$(BIN)/python -m bench.operations
 
 clean: ## Removes the demo project and caches (keeps .venv)
 	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
