@@ -112,7 +112,7 @@ def test_many_answers_do_not_wait(store: OfflineStore) -> None:
     log = ServingLog(store, every=3600.0, rows=10)
     for number in range(25):
         log.append(answer(number))
-    assert _soon(lambda: len(list(log.read())) >= 20)
+    assert _soon(lambda: len(list(log.read())) >= 16)  # fewer than ten wait
     log.close()
     assert len(list(log.read())) == 25
 
