@@ -42,6 +42,9 @@ def run(name: str, words: Sequence[str]) -> int:
     parser.add_argument("--views", type=comma_words, metavar="NAME,...", help="feed only these (default: all)")
     if action == "batch":
         parser.add_argument("--sources", type=comma_words, metavar="NAME,...", help="read only these (default: all)")
+        parser.add_argument(
+            "--rebuild", action="store_true", help="read all their files anew, into new state of the views they feed"
+        )
     else:
         parser.add_argument("--until", metavar="WHEN", help=f"{CAUGHT_UP}, or a duration as in 30s (default: for ever)")
     parser.json_option()
@@ -50,6 +53,8 @@ def run(name: str, words: Sequence[str]) -> int:
     until = None if action == "batch" else _until(given.until)
     with Platform.open(project_folder(given.project), given.env, out=sys.stderr) as platform:
         if action == "batch":
+            if given.rebuild:
+                platform.rebuild(given.sources)
             report = platform.run_batch(views=given.views, sources=given.sources)
         else:
             report = platform.run_stream(views=given.views, until=until)
