@@ -85,6 +85,10 @@ class OfflineSink(_Step):
         with self.work.guard() as work:
             work.flush_offline()
 
+    def teardown(self) -> None:
+        if self._work is not None and self._work.error is None:
+            self._work.flush_offline(everything=True)
+
 
 class OnlineSink(_Step):
     """Rows into the online store, at the end of every bundle."""

@@ -25,6 +25,7 @@ class Pace:
     Attributes:
         lane_rows: most records of one lane per turn.
         bundle_rows: records after which a bundle ends.
+        bundle_bytes: bytes of them after which it ends.
         hold: µs after which a bundle ends, come what may.
         linger: µs after its first record when a bundle ends.
         poll: µs between two looks at logs that had nothing.
@@ -32,6 +33,7 @@ class Pace:
 
     lane_rows: int = 20_000
     bundle_rows: int = 500_000
+    bundle_bytes: int = 128 << 20
     hold: int = 500_000
     linger: int = 10_000
     poll: int = 10_000

@@ -12,6 +12,7 @@ from pipelines.offline_buffer import FlushRule
 from pipelines.progress import FedView
 from pipelines.project import Project
 from pipelines.report import RunReport
+from pipelines.run_log import log_run
 from schemas.source import Source
 from serving.manifest import FileEntry
 
@@ -61,5 +62,7 @@ def launch(
         rule=FlushRule(every=settings.flush),
         clock=project.clock,
     )
-    how = Launch(settings.runner, (), project.registry.modules, bounded, seconds, project.out)
-    return execute(job, how)
+    started = project.clock.now()
+    report = execute(job, Launch(settings.runner, (), project.registry.modules, bounded, seconds, project.out))
+    log_run(project.offline, job.name, bounded, started, report)
+    return report

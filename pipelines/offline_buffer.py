@@ -31,11 +31,13 @@ class FlushRule:
 
     Attributes:
         rows: as soon as so many rows are held.
+        bytes: as soon as they take so many bytes.
         every: µs after the last commit, if rows are held.
         advance: µs after which a table's positions are committed even if no row came.
     """
 
     rows: int = 1_000_000
+    bytes: int = 256 << 20
     every: int = 5_000_000
     advance: int = 30_000_000
 
@@ -80,7 +82,7 @@ class OfflineBuffer:
         self._taken: dict[tuple[str, str, str], int] = {}
         self._sharing: dict[tuple[str, str, str], tuple[int, int, int]] = {}
         self._tables: dict[str, _Table] = {}
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch, envelope: Envelope) -> None:
         """Takes a batch of kind "events", "rows" or "dead".
@@ -105,14 +107,14 @@ class OfflineBuffer:
         if rows.num_rows:
             table.batches.append((place[1:], rows))
             self._rows += rows.num_rows
+            self._bytes += rows.nbytes
         table.positions[place[1:]] = envelope.end
         self._taken[place] = max(envelope.end, self._taken.get(place, 0))
 
     def due(self, elapsed: int) -> bool:
         """Whether something is to be committed at this time (µs on the run's clock)."""
-        return self._rows >= self._rule.rows or elapsed - self._last >= (
-            self._rule.every if self._rows else self._rule.advance
-        )
+        wait = self._rule.every if self._rows else self._rule.advance
+        return self._rows >= self._rule.rows or self._bytes >= self._rule.bytes or elapsed - self._last >= wait
 
     def flush(self, elapsed: int, everything: bool) -> int:
         """Commits what is held.
@@ -134,7 +136,7 @@ class OfflineBuffer:
                 if table.kind == kind and table.positions and (table.batches or everything or idle):
                     count += self._commit(name, table)
                     table.committed = elapsed
-        self._last, self._rows = elapsed, 0
+        self._last, self._rows, self._bytes = elapsed, 0, 0
         return count
 
     def _commit(self, name: str, table: _Table) -> int:

@@ -77,17 +77,19 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
         return
     feed, clock, pace = work.feed, work.clock, work.job.pace
     feed.seek(positions)
-    begun, first, rows, seen = clock.elapsed(), None, 0, None
+    begun, first, rows, size, seen = clock.elapsed(), None, 0, 0, None
     while True:
-        version, quiet = work.pulse(), True
+        version, quiet, full = work.pulse(), True, False
         for _ in positions if version is None or version != seen else ():
             name = feed.next_lane()
             for batch in feed.turn(name, pace.lane_rows):
                 tracker.try_claim((name, feed.positions[name]))
                 quiet = False
                 rows += batch.num_rows
+                size += batch.nbytes
                 yield batch
-            if rows >= pace.bundle_rows or work.stop.is_set():
+            full = rows >= pace.bundle_rows or size >= pace.bundle_bytes
+            if full or work.stop.is_set():
                 break
         ended = quiet if bounded else work.job.ends and feed.caught_up()
         if work.stop.is_set() or ended:
@@ -95,7 +97,7 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
             return
         now = clock.elapsed()
         first = now if rows and first is None else first
-        if rows >= pace.bundle_rows or now - begun >= pace.hold or (first is not None and now - first >= pace.linger):
+        if full or now - begun >= pace.hold or (first is not None and now - first >= pace.linger):
             break
         if quiet:
             seen = version

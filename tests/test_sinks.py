@@ -16,7 +16,7 @@ from serving.stores.offline import OfflineStore
 
 LANE = Lane("s", "topic", "t0", 0)
 OTHER = Lane("s", "topic", "t0", 1)
-RULE = FlushRule(rows=100, every=5_000_000, advance=30_000_000)
+RULE = FlushRule(rows=100, bytes=100_000, every=5_000_000, advance=30_000_000)
 SCHEMA = pa.schema([pa.field("x", pa.int64()), *LOG_COLUMNS])
 
 
@@ -160,3 +160,15 @@ def test_dead_letters_are_committed_before_events(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="events"):
         taker.flush(1, everything=True)
     assert [offset for _, offset in stored(tmp_path, "dead_letters/s")] == [1]
+
+
+def test_rows_are_due_by_size(tmp_path: Path) -> None:
+    rule = FlushRule(rows=1_000_000, bytes=10_000, every=5_000_000, advance=30_000_000)
+    store = OfflineStore(tmp_path)
+    taker = OfflineBuffer([], store, Progress({name: {} for name in TABLES}, {}), rule, 0)
+    taker.add(*events(0, 50))
+    assert not taker.due(0)
+    taker.add(*events(50, 300))
+    assert taker.due(0)
+    taker.flush(0, everything=False)
+    assert not taker.due(0)
