@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable
 
 from pipelines.file_patterns import find_files
@@ -11,9 +12,12 @@ from pipelines.launch import launch
 from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
+from schemas.errors import RequestError
 from schemas.lane import Lane
 from schemas.source import Source
 from serving.manifest import FileEntry, Manifest
+from serving.plan import anew
+from serving.tables import dead_table, events_table, rows_table
 
 
 def run_batch(project: Project, views: Iterable[str] | None, sources: Iterable[str] | None) -> RunReport:
@@ -34,6 +38,34 @@ def run_batch(project: Project, views: Iterable[str] | None, sources: Iterable[s
     return launch(project, chosen, fed, tasks, files, bounded=True)
 
 
+def rebuild(project: Project, sources: Iterable[str] | None) -> None:
+    """Makes the next batch run read all files of the sources anew, into new state of every view that they feed.
+
+    What topics brought stays. The features of those views are not served until that run has caught up.
+
+    Args:
+        project: the project.
+        sources: names of the sources, or None for all that have files.
+
+    Raises:
+        RequestError: there is no such source, or it has no files.
+    """
+    chosen = project.sources(sources)
+    wanted = {name: source for name, source in chosen.items() if project.settings.files(source)}
+    if not wanted or (sources is not None and len(wanted) < len(chosen)):
+        raise RequestError(
+            f"rebuild: {', '.join(name for name in chosen if name not in wanted)}: has no files to read anew"
+        )
+    deployment = project.checked_deployment()
+    views = {name for name, view in project.catalog.views.items() if wanted.keys() & set(view.rules)}
+    now = project.clock.now()
+    anew(project.catalog, deployment, views, now, getpass.getuser()).save(project.offline)
+    manifest = Manifest(project.offline, project.settings.folder)
+    for name, source in wanted.items():
+        lanes = project.settings.source(name).lanes
+        manifest.discover(name, find_files(project.settings.files(source)), now, lanes, rebuild=True)
+
+
 def _discover(project: Project, source: Source, progress: Progress) -> tuple[FileEntry, ...]:
     """The source's files, those that are new numbered."""
     patterns = project.settings.files(source)
@@ -41,10 +73,20 @@ def _discover(project: Project, source: Source, progress: Progress) -> tuple[Fil
         return ()
     manifest = Manifest(project.offline, project.settings.folder)
     generation = str(manifest.generation(source.name))
-    read = {
-        lane.number: progress.events(lane)
-        for lane in progress.lanes([source.name])
-        if lane.kind == "files" and lane.id == generation
-    }
+    numbered = [lane for lane in progress.lanes([source.name]) if lane.kind == "files"]
+    _forget(project, source, [lane.text for lane in numbered if lane.id != generation])
+    read = {lane.number: progress.events(lane) for lane in numbered if lane.id == generation}
     lanes = project.settings.source(source.name).lanes
     return tuple(manifest.discover(source.name, find_files(patterns), project.clock.now(), lanes, read))
+
+
+def _forget(project: Project, source: Source, lanes: list[str]) -> None:
+    """Deletes what earlier generations of a source's files have brought."""
+    tables = [events_table(source.name), dead_table(source.name)]
+    tables += [
+        rows_table(view.name, view.rows_fingerprint)
+        for view in project.catalog.views.values()
+        if source.name in view.rules
+    ]
+    for table in tables:
+        project.offline.forget(table, lanes)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.lane import Lane
+from serving.tables import dead_table, events_table, rows_table
 
 KINDS = ("raw", "events", "rows", "dead")
 _METADATA = b"twinbeam.envelope"
@@ -26,21 +27,6 @@ _VIEW: pa.Field[Any] = pa.field("view", pa.string())
 RAW_SCHEMA = pa.schema([_OFFSET, _ARRIVAL, _KEY, _VALUE])
 LOG_COLUMNS = (_LANE, _OFFSET, _PART, _ARRIVAL)
 DEAD_SCHEMA = pa.schema([_REASON, _VALUE, _KEY, _VIEW, _LANE, _OFFSET, _ARRIVAL])
-
-
-def events_table(source: str) -> str:
-    """Name of the offline table of a source's events."""
-    return f"events/{source}"
-
-
-def dead_table(source: str) -> str:
-    """Name of the offline table of a source's dead letters."""
-    return f"dead_letters/{source}"
-
-
-def rows_table(view: str, rows_fingerprint: str) -> str:
-    """Name of the offline table of a view's rows."""
-    return f"rows/{view}/{rows_fingerprint}"
 
 
 @dataclass(frozen=True)

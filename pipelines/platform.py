@@ -115,6 +115,15 @@ class Platform:
         """
         return batch.run_batch(self._project, views, sources)
 
+    def rebuild(self, sources: Iterable[str] | None = None) -> None:
+        """Makes the next `run_batch` read all files of the sources anew, for files that have changed on purpose.
+
+        Args:
+            sources: names of the sources, or None for all that have files.
+        """
+        batch.rebuild(self._project, sources)
+        self._calls.renew()
+
     def run_stream(self, views: Iterable[str] | None = None, until: str | float | None = None) -> RunReport:
         """Follows live topics into both stores; SIGTERM and SIGINT end it cleanly.
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipelines.envelope import dead_table, events_table, rows_table
 from schemas.lane import Lane
 from schemas.state import Block
 from serving.stores.base import SEALED, CellReader, Mark
+from serving.tables import dead_table, events_table, rows_table
 from transforms.view import CompiledView
 
 Positions = Mapping[tuple[str, str], int]

@@ -6,7 +6,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-KINDS = ("files", "topic", "replay")
+KINDS = ("files", "topic")
 _TEXT = re.compile(r"(?P<source>[^/]+)/(?P<kind>[a-z]+)-(?P<id>[^/]+)/(?P<number>\d+)")
 
 

@@ -53,7 +53,7 @@ class AuditReport:
         answers: answers (requests) replayed.
         values: values compared.
         mismatches: those that differ, in value or status; the claim is that there are none.
-        skipped: answers given by definitions that are no longer applied, not replayed.
+        skipped: answers given by definitions, or from state, that are no longer applied; not replayed.
         waiting: answers over rows that the offline store does not hold yet (a stream commits them every few seconds),
             not replayed.
     """
@@ -130,7 +130,9 @@ class Audit:
             assert view is not None
             keys = role_keys(outputs[0], request)
             for block, of_block in self._by_block(view, outputs).items():
-                rows = self._below(view, of_block, logged.marks.get(block, {}))
+                if block not in logged.marks:
+                    return None
+                rows = self._below(view, of_block, logged.marks[block])
                 history = History(view, rows, keys, instants, False, "event")
                 stored.update({(role, output.feature.name): history.answer(output.feature) for output in of_block})
         replayed = assemble(selection, stored, request, instants)

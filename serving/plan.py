@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from schemas.errors import RequestError, did_you_mean
@@ -174,6 +174,32 @@ def apply(plan: Plan, accept: str | None, now: int, who: str) -> Deployment:
             'from history; look at the plan, and accept that with accept="state" (--accept state)'
         )
     return replace(plan.deployment, applied_at=now, applied_by=who)
+
+
+def anew(catalog: Catalog, deployment: Deployment, views: Collection[str], now: int, who: str) -> Deployment:
+    """The deployment with new blocks, under ids that no store has seen, for some views; to be saved.
+
+    Args:
+        catalog: compiled definitions, applied as they are.
+        deployment: what is applied now.
+        views: names of the views whose state is to be filled again.
+        now: µs.
+        who: who wants it.
+    """
+    given_out = deployment.retired | {block.id for blocks in deployment.blocks.values() for block in blocks}
+    renewed = {
+        name: _applied(catalog.views[name], replace(before, blocks=()), given_out) if name in views else before
+        for name, before in deployment.views.items()
+    }
+    held = {block.id for view in renewed.values() for block in view.blocks}
+    return replace(
+        deployment,
+        version=deployment.version + 1,
+        applied_at=now,
+        applied_by=who,
+        views=renewed,
+        retired=given_out - held,
+    )
 
 
 def service_uses(catalog: Catalog) -> dict[str, tuple[tuple[str, str, str], ...]]:

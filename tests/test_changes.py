@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from pipelines.platform import Platform
-from schemas.errors import RequestError
+from schemas.errors import LaneError, RequestError
 from transforms.evaluate import evaluate_selection
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -215,3 +216,33 @@ def test_an_audit_finds_a_value_that_the_rows_do_not_give(tmp_path: Path, happen
         report = platform.audit()
         assert {mismatch.address for mismatch in report.mismatches} == {"totals:y_sum_1h"}
         assert "k=1" in report.mismatches[0].keys
+
+
+def test_changed_files_are_refused_until_they_are_read_anew(tmp_path: Path, happened: list[dict[str, Any]]) -> None:
+    text = TEXT.replace('topic="events"', 'files="data/*.jsonl", topic="events", cutover="2026-05-03T00:00:00Z"')
+    cut = START + timedelta(days=2)
+    old = [event for event in happened if event["ts"] < cut]
+    new = [event for event in happened if event["ts"] >= cut]
+
+    def write(path: Path, events: list[dict[str, Any]]) -> None:
+        path.write_text("".join(json.dumps(event | {"ts": event["ts"].isoformat()}) + "\n" for event in events))
+
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data/0.jsonl", old[:50])
+    write(tmp_path / "data/1.jsonl", old[50:])
+    with opened(tmp_path, text) as platform:
+        platform.apply()
+        platform.publish("events", new)
+        platform.run_batch()
+        platform.run_stream(until="caught_up")
+        expect(platform, happened, "totals")
+        write(tmp_path / "data/1.jsonl", old[60:])
+        with pytest.raises(LaneError, match=r"1\.jsonl.*--rebuild"):
+            platform.run_batch()
+        platform.rebuild()
+        with pytest.raises(RequestError, match="filled"):
+            platform.get("totals", {"k": [1]})
+        platform.run_batch()
+        expect(platform, old[:50] + old[60:] + new, "totals")
+        report = platform.audit()
+        assert (report.mismatches, report.answers, report.skipped) == ((), 1, 1)

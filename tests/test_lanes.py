@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.envelope import DEAD_SCHEMA, LOG_COLUMNS, RAW_SCHEMA, Envelope, dead_table, events_table, rows_table
+from pipelines.envelope import DEAD_SCHEMA, LOG_COLUMNS, RAW_SCHEMA, Envelope
 from pipelines.lanes import events as events_module
 from pipelines.lanes.base import LaneReader, dead_batch, event_schema, events_batch
 from pipelines.lanes.events import EventsReader
@@ -25,6 +25,7 @@ from schemas.lane import Lane
 from schemas.source import Source
 from serving.manifest import Manifest
 from serving.stores.offline import OfflineStore
+from serving.tables import dead_table, events_table, rows_table
 
 SOURCE = Source("s", fields={"id": "int64", "ts": "timestamp", "name": "string"}, event_time="ts", topic="t", files="*")
 ROW = 1 << 40

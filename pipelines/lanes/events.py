@@ -5,12 +5,13 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
-from pipelines.envelope import Envelope, events_table
+from pipelines.envelope import Envelope
 from pipelines.lanes.base import events_batch
 from schemas.errors import EventError, LaneError
 from schemas.lane import Lane
 from schemas.source import Source
 from serving.stores.offline import OfflineStore
+from serving.tables import events_table
 from transforms.columns import integers
 from transforms.encodings.frames import arrow_columns, column_events
 

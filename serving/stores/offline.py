@@ -162,6 +162,22 @@ class OfflineStore:
             rows = frame.collect().to_arrow()
             return rows.cast(pa.schema([types.field(name) for name in rows.column_names]))
 
+    def forget(self, table: str, lanes: Sequence[str]) -> int:
+        """Deletes the rows of lanes that are given up, and says how many; their positions stay.
+
+        Args:
+            table: name; a table that does not exist has none.
+            lanes: texts of the lanes.
+        """
+        if not lanes or not self.exists(table):
+            return 0
+        held = self.scan(table, ["_lane"], pl.col("_lane").is_in(list(lanes))).select(pl.len()).collect().item()
+        if held:
+            place = self._place(table)
+            with place.explained():
+                place.open().delete("_lane IN (" + ", ".join(f"'{lane}'" for lane in lanes) + ")")
+        return int(held)
+
     def tables(self) -> list[str]:
         """Names of all tables, sorted."""
         if "://" not in self.root:
