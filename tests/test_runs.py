@@ -20,7 +20,7 @@ import pytest
 
 from pipelines.platform import Platform
 from pipelines.report import RunReport
-from schemas.errors import LaneError, RequestError
+from schemas.errors import LaneError, RequestError, TwinbeamError
 from transforms.evaluate import evaluate
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -498,3 +498,30 @@ def test_a_topic_made_again_is_another_lane(platform: Platform) -> None:
     platform.publish("buys", new(range(10, 25)))
     assert platform.run_stream(until="caught_up").events == 15
     check(platform, new(range(25)))
+
+
+def test_runs_are_logged(platform: Platform, folder: Path) -> None:
+    write(folder, "a.parquet", old(range(20)))
+    platform.run_batch()
+    platform.run_stream(until="caught_up")
+    batch, live = sorted(platform.offline.read("runs").to_pylist(), key=lambda row: row["started"])
+    assert (batch["kind"], batch["events"], batch["rows"]) == ("batch", 20, kept(old(range(20))))
+    assert json.loads(batch["views"])["totals"]["rows"] == batch["rows"]
+    assert (live["kind"], live["events"], live["dead_letters"]) == ("stream", 0, 0)
+    assert live["started"] >= batch["started"] + timedelta(seconds=batch["seconds"]) - timedelta(seconds=0.1)
+
+
+def test_a_run_that_fails_says_why_and_the_next_one_goes_on(platform: Platform, folder: Path) -> None:
+    write(folder, "a.parquet", old(range(20)))
+    platform.run_batch()
+    write(folder, "b.parquet", old(range(20, 30)))
+    whole = (folder / "data" / "b.parquet").read_bytes()
+    (folder / "data" / "b.parquet").write_bytes(whole[:-9] + b"x" * 9)
+    with pytest.raises(TwinbeamError, match=r"b\.parquet: cannot be read as Parquet"):
+        platform.run_batch()
+    check(platform, old(range(20)))
+    platform.publish("buys", new(range(10)))
+    platform.run_stream(until="caught_up")
+    check(platform, old(range(20)) + new(range(10)))
+    with pytest.raises(TwinbeamError, match=r"b\.parquet: cannot be read as Parquet"):
+        platform.run_batch()
