@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -61,8 +62,8 @@ def main() -> None:
         spec = StateSpec(operation, columns, (pa.float64(),) * len(columns))
         fold = accumulator(spec)
         inputs = Inputs((column,) * len(columns), None, order)
-        ours = seconds(lambda fold=fold, inputs=inputs: fold.fold(inputs, groups, GROUPS)) / ROWS * 1e9
-        theirs = seconds(lambda rival=rival: frame.group_by("g").agg(rival)) / ROWS * 1e9
+        ours = seconds(partial(fold.fold, inputs, groups, GROUPS)) / ROWS * 1e9
+        theirs = seconds(partial(frame.group_by("g").agg, rival)) / ROWS * 1e9
         print(f"{operation:<24}{ours:>10.1f}{theirs:>10.1f}{ours / theirs:>8.2f}")
 
 
