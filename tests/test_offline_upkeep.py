@@ -5,7 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow as pa
@@ -18,6 +21,7 @@ from serving.stores.delta import Place
 from serving.stores.offline import OfflineStore
 
 TIME = pa.timestamp("us", "UTC")
+NOBODY = 65534
 SCHEMA = pa.schema(
     [
         pa.field("price", pa.float64()),
@@ -148,18 +152,30 @@ def test_a_root_that_is_no_folder_is_named(tmp_path: Path) -> None:
         OfflineStore(tmp_path / "offline").append("t", [rows(0, 1)], {})
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root writes everywhere")
-def test_a_root_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    store = OfflineStore(tmp_path)
-    store.append("t", [rows(0, 1)], {})
-    (tmp_path / "t").chmod(0o500)
-    (tmp_path / "t" / "_delta_log").chmod(0o500)
+@contextmanager
+def somebody() -> Iterator[None]:
+    """As a user whom the permissions of files bind, also where the tests run as root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
     try:
-        with pytest.raises(StoreError, match="check that this user may write there"):
-            store.append("t", [rows(1, 2)], {})
+        yield
     finally:
-        (tmp_path / "t").chmod(0o700)
-        (tmp_path / "t" / "_delta_log").chmod(0o700)
+        if root:
+            os.seteuid(0)
+
+
+def test_a_root_that_may_not_be_written_is_named() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # others may enter; pytest's own folders are closed to them
+        store = OfflineStore(folder)
+        store.append("t", [rows(0, 1)], {})
+        (Path(folder) / "t").chmod(0o555)
+        (Path(folder) / "t" / "_delta_log").chmod(0o555)
+        with somebody(), pytest.raises(StoreError, match="check that this user may write there"):
+            store.append("t", [rows(1, 2)], {})
+        (Path(folder) / "t").chmod(0o755)
+        (Path(folder) / "t" / "_delta_log").chmod(0o755)
 
 
 def test_a_store_can_be_sent_to_another_process(store: OfflineStore) -> None:
