@@ -41,7 +41,7 @@ check: setup ## Format, lint, types and import floors
 	$(BIN)/lint-imports --no-cache
 
 test: check ## check, then all tests
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 format: setup ## Formats the code and mends what lint can mend
 	$(BIN)/ruff format .

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from pipelines.commands.main import COMMANDS, main
 
+pytestmark = pytest.mark.xdist_group("newcomer")
 COMMAND = [sys.executable, "-m", "pipelines.commands.main"]
 HISTORY, LIVE = 4_000, 300
 Typed = Callable[..., str]
@@ -155,25 +161,25 @@ def test_all_is_well_and_compacts(shop: Path, typed: Typed) -> None:
     assert json.loads(typed("audit", "--json", cwd=shop))["mismatches"] == []
 
 
-def test_dead_letters_are_listed_and_replayed_once(tmp_path: Path) -> None:
-    twinbeam("init", "shop", cwd=tmp_path)
+def test_dead_letters_are_listed_and_replayed_once(tmp_path: Path, typed: Typed) -> None:
+    typed("init", "shop", cwd=tmp_path)
     shop = tmp_path / "shop"
-    twinbeam("apply", cwd=shop)
+    typed("apply", cwd=shop)
     lines = '{"user_id": "seven"}\nno json\n{"user_id": 7, "ts": "2025-03-15T01:00:00Z", "price": 1.5}\n'
     assert "3 events published" in twinbeam("publish", "purchases", "--raw", cwd=shop, stdin=lines)
-    report = json.loads(twinbeam("run", "stream", "--until", "caught_up", "--json", cwd=shop))
+    report = json.loads(typed("run", "stream", "--until", "caught_up", "--json", cwd=shop))
     assert (report["events"], report["dead_letters"]) == (1, 2)
-    letters = json.loads(twinbeam("dead-letters", "list", "--json", cwd=shop))
+    letters = json.loads(typed("dead-letters", "list", "--json", cwd=shop))
     assert sorted(letter["value"] for letter in letters) == ["no json", '{"user_id": "seven"}']
     assert all(letter["reason"] for letter in letters)
-    assert "1 dead letter\n" in twinbeam("dead-letters", "list", "purchases", "--reason", "user_id", cwd=shop)
-    assert "WRONG" not in twinbeam("doctor", cwd=shop)
+    assert "1 dead letter\n" in typed("dead-letters", "list", "purchases", "--reason", "user_id", cwd=shop)
+    assert "WRONG" not in typed("doctor", cwd=shop)
     definitions = (shop / "features.py").read_text()
     (shop / "features.py").write_text(definitions.replace('"user_id": "int64"', '"user_id": "string"'))
-    twinbeam("apply", "--accept", "state", cwd=shop)
-    sent = json.loads(twinbeam("dead-letters", "replay", "purchases", "--reason", "user_id", "--json", cwd=shop))
+    typed("apply", "--accept", "state", cwd=shop)
+    sent = json.loads(typed("dead-letters", "replay", "purchases", "--reason", "user_id", "--json", cwd=shop))
     assert (sent["sent"], sent["sent before"]) == (1, 0)
-    sent = json.loads(twinbeam("dead-letters", "replay", "purchases", "--json", cwd=shop))
+    sent = json.loads(typed("dead-letters", "replay", "purchases", "--json", cwd=shop))
     assert (sent["sent"], sent["sent before"]) == (1, 1)
 
 
@@ -203,6 +209,79 @@ def test_a_stream_is_ended_by_a_signal_with_all_it_took_in_both_stores(
     assert report["events"] > 0
 
 
+def test_a_value_that_differs_from_its_rows_is_told(shop: Path, tmp_path: Path, typed: Typed) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy)
+    typed("get", "user_purchases:price_eur_sum_7d", "user_id=7", "--now", "latest", cwd=copy)
+    table = next((copy / "store" / "offline" / "rows" / "user_purchases").iterdir())
+    DeltaTable(table).update(updates={"price_eur": "price_eur + 1"})
+    said = typed("audit", cwd=copy, code=1)
+    assert " 0 differ" not in said
+    assert re.search(r"user_purchases:price_eur_sum_7d +user_id=7 .*PRESENT", said)
+    report = json.loads(typed("audit", "--json", cwd=copy, code=1))
+    assert {each["address"] for each in report["mismatches"]} >= {"user_purchases:price_eur_sum_7d"}
+
+
+def test_bad_rows_of_files_are_dead_letters_too(shop: Path, tmp_path: Path, typed: Typed) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy)
+    header = "user_id,ts,price,kind,country\n"
+    rows = "7,2025-03-14T23:00:00Z,9.5,card,DE\n7,2025-03-14T23:30:00Z,nine,card,DE\n"
+    (copy / "data" / "purchases" / "more.csv").write_text(header + rows)
+    report = json.loads(typed("run", "batch", "--json", cwd=copy))
+    assert (report["events"], report["dead_letters"]) == (1, 1)
+    letter = json.loads(typed("dead-letters", "list", "purchases", "--json", cwd=copy))[0]
+    assert "price" in letter["reason"]
+    assert json.loads(letter["value"])["price"] == "nine"
+    assert "1 are rows of files: put them right in a new file" in typed("dead-letters", "replay", "purchases", cwd=copy)
+    assert "source purchases: 1\n" in typed("doctor", cwd=copy)
+
+
+def test_events_are_published_from_other_kinds_of_files(shop: Path, tmp_path: Path, typed: Typed) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy)
+    live = pl.read_ndjson(copy / "data" / "live.jsonl").head(10)
+    live.write_csv(tmp_path / "live.csv")
+    events = live.with_columns(pl.col("ts").str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_zone="UTC"))
+    events.write_parquet(tmp_path / "live.parquet")
+    for kind in ("csv", "parquet"):
+        said = json.loads(typed("publish", "purchases", str(tmp_path / f"live.{kind}"), "--json", cwd=copy))
+        assert said["events"] == 10
+    report = json.loads(typed("run", "stream", "--until", "caught_up", "--json", cwd=copy))
+    assert (report["events"], report["dead_letters"]) == (20, 0)
+
+
+@pytest.mark.parametrize(("answer", "given_up"), [("y", True), ("", False)])
+def test_state_is_given_up_only_if_one_says_so(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, given_up: bool
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy)
+    text = (copy / "features.py").read_text()
+    (copy / "features.py").write_text(text.replace("price * 0.92", "price * 0.93"))
+    monkeypatch.chdir(copy)
+    assert main(["apply"]) == 1
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    asked: list[str] = []
+
+    def reply(prompt: str) -> str:
+        asked.append(prompt)
+        return answer
+
+    monkeypatch.setattr("builtins.input", reply)
+    assert main(["apply"]) == (0 if given_up else 1)
+    assert asked == ["This gives up stored state of user_purchases. Go on? [y/N] "]
+    assert main(["plan"]) == (0 if given_up else 2)
+
+
+def test_doctor_sees_a_store_that_is_held(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(shop / "store" / "online.db")) as holder:
+        holder.execute("begin immediate")
+        assert findings(shop, capsys)["online store"][0] == "note"
+    assert "online store" not in findings(shop, capsys)
+
+
 def test_try_needs_no_project(shop: Path, tmp_path: Path) -> None:
     words = [str(shop / "features.py"), "--events", str(shop / "data" / "live.jsonl"), "--keys", "3"]
     shown = json.loads(twinbeam("try", *words, "--json", cwd=tmp_path))
@@ -230,12 +309,24 @@ def test_a_registry_is_compared_without_a_store(shop: Path, tmp_path: Path, type
     assert not (other / "store").exists()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+ACTIONS = ["run batch", "run stream", "dead-letters list", "dead-letters replay"]
+ACTIONS += ["features list", "features show", "features search"]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *ACTIONS])
 def test_every_command_explains_itself_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
     assert f"  twinbeam {name}" in said.out.partition("example:")[2]
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "twinbeam 0.1.0\n"
 
 
 WRONG: dict[str, tuple[list[str], str]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("pipelines", "serving", "transforms", "schemas")
 HEAVY = {"apache_beam", "deltalake", "fastavro", "numpy", "pandas", "polars", "pyarrow", "sqlglot"}

@@ -295,8 +295,8 @@ def text(result: Mapping[str, Any]) -> str:
     fresh, throughput = result["freshness"], result["throughput"]
     lines = [
         "",
-        f"events          {events['files']:,} from files, {events['live']:,} live ({result['late']:,} late), "
-        f"{result['dead_letters']:,} dead letters",
+        f"events          {events['files']:,} from files, {events['live']:,} live "
+        f"({result['late']:,} after a newer one), {result['dead_letters']:,} dead letters",
         *(f"offline rows    {rows:>9,}  {name}" for name, rows in result["offline_rows"].items()),
         "online          "
         + ", ".join(f"{airport} {count:,}" for airport, count in result["online"].items())

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Protocol, cast
 
 from schemas.errors import TwinbeamError, did_you_mean
@@ -68,7 +69,7 @@ def _dispatch(words: Sequence[str]) -> int:
         print(_help())
         return 0
     if words[0] in ("-V", "--version"):
-        print("twinbeam 0.1.0")
+        print(f"twinbeam {version('twinbeam')}")
         return 0
     name = words[0]
     if name not in COMMANDS:
