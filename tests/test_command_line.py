@@ -429,15 +429,22 @@ def test_a_wrong_use_is_one_clear_line(
     assert said in printed.err
 
 
-def test_lines_that_do_not_fit_are_named(shop: Path) -> None:
-    for line, said in (
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
         ('{"user_id": 1, "ts": "2025-03-15T01:00:00Z"}\n{"user_id"', "line 2: is no JSON"),
-        ("[1]", "line 1: is no JSON object"),
-    ):
-        done = subprocess.run([*COMMAND, "publish", "purchases"], cwd=shop, input=line, capture_output=True, text=True)
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        assert said in done.stderr
+        ('[1]\n{"user_id": 1, "ts": "2025-03-15T01:00:00Z"}', "line 1: is no JSON object"),
+        ('{"user_id": "one", "ts": "2025-03-15T01:00:00Z"}', "user_id"),
+    ],
+)
+def test_lines_that_do_not_fit_are_named(shop: Path, tmp_path: Path, lines: str, said: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shop, copy)
+    done = subprocess.run([*COMMAND, "publish", "purchases"], cwd=copy, input=lines, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert "events before were sent" in done.stderr
 
 
 def test_mistakes_in_definitions_are_a_line_each(

@@ -76,16 +76,23 @@ def _source(platform: Platform, name: str) -> Source:
 def _publish(
     send: Callable[[Any], Mapping[str, int]], parts: Iterator[Any], rate: float | None
 ) -> tuple[int, dict[str, int]]:
-    """Sends parts of events (lists or Arrow tables) in pieces, no faster than the rate."""
+    """Sends parts of events (lists or Arrow tables) in pieces, no faster than the rate.
+
+    Raises:
+        EventError: an event does not fit; the pieces before its own were sent.
+    """
     most = MOST_ROWS if rate is None else max(1, int(rate * TICK_SECONDS))
     begun, sent, lanes = time.monotonic(), 0, dict[str, int]()
-    for part in parts:
-        for at in range(0, len(part), most):
-            piece = part[at : at + most]
-            lanes |= send(piece)
-            sent += len(piece)
-            if rate is not None:
-                time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
+    try:
+        for part in parts:
+            for at in range(0, len(part), most):
+                piece = part[at : at + most]
+                lanes |= send(piece)
+                sent += len(piece)
+                if rate is not None:
+                    time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
+    except EventError as error:
+        raise EventError(f"{error}; {number(sent)} events before were sent") from None
     return sent, lanes
 
 
