@@ -17,7 +17,7 @@ from transforms.answers import Answer
 from transforms.asof import History, needed_columns
 from transforms.assembly import assemble
 from transforms.features import Features
-from transforms.requests import Request, read_request, role_keys, spine_instants
+from transforms.requests import Request, key_columns, read_request, role_keys, spine_instants
 from transforms.selection import Output, Selection
 from transforms.view import CompiledView
 
@@ -124,17 +124,14 @@ def _role(
         history = History(view, read_rows(offline, view, columns), keys, instants, strict, known)
         found = {(o.role, o.feature.name): history.answer(o.feature) for o in outputs}
         return found, history.coincident()
-    rows = [pl.col(name).cast(pl.String) for name in view.key_names]
-    part_of_row = pl.concat_str(rows, separator="\0").hash(0) % parts
-    key_columns = dict(outputs[0].keys)
-    frame = pl.DataFrame(pl.from_arrow(request.given.select([key_columns[name] for name in view.key_names])))
-    texts = [pl.col(key_columns[name]).cast(pl.String) for name in view.key_names]
-    part_of_spine = frame.select(part=pl.concat_str(texts, separator="\0").hash(0) % parts)["part"].fill_null(0)
+    part = pl.concat_str([pl.col(name).cast(pl.String) for name in view.key_names], separator="\0").hash(0) % parts
+    frame = pl.DataFrame(pl.from_arrow(pa.table(key_columns(outputs[0], request))))
+    part_of_spine = frame.select(part.fill_null(0)).to_series().to_numpy()
     pieces: list[tuple[Ints, dict[str, Answer], npt.NDArray[np.bool_]]] = []
-    for part in range(parts):
-        at = np.flatnonzero(part_of_spine.to_numpy() == part)
+    for number in range(parts):
+        at = np.flatnonzero(part_of_spine == number)
         if len(at):
-            some = read_rows(offline, view, columns, part_of_row == part)
+            some = read_rows(offline, view, columns, part == number)
             history = History(view, some, keys.take(pa.array(at)), instants[at], strict, known)
             pieces.append((at, {o.feature.name: history.answer(o.feature) for o in outputs}, history.coincident()))
     back = np.argsort(np.concatenate([at for at, _, _ in pieces]))

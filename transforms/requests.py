@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from schemas.errors import RequestError, did_you_mean
 from schemas.types import type_text
-from transforms.columns import integers
+from transforms.columns import integers, whole
 from transforms.frames import plain_column, table_of
 from transforms.keys import encode_keys
 from transforms.selection import Output, Selection
@@ -95,6 +95,16 @@ def role_keys(output: Output, request: Request) -> pa.BinaryArray:
         output: any output of the role.
         request: n rows.
     """
+    return encode_keys(list(key_columns(output, request).values()))
+
+
+def key_columns(output: Output, request: Request) -> dict[str, pa.Array]:
+    """Columns of the entity's key for every row, given or computed, in the order of the entity.
+
+    Args:
+        output: any output of the role.
+        request: n rows.
+    """
     assert output.view is not None
     keys, columns = output.view.keys, dict(output.keys)
     computed: dict[str, pa.Array] = {}
@@ -104,9 +114,9 @@ def role_keys(output: Output, request: Request) -> pa.BinaryArray:
         computed = {
             name: plain_column(expression.evaluate(frame).to_arrow()) for name, expression in keys.computed.items()
         }
-    return encode_keys(
-        [computed[name] if name in computed else request.given.column(columns[name]) for name in keys.names]
-    )
+    return {
+        name: computed[name] if name in computed else whole(request.given.column(columns[name])) for name in keys.names
+    }
 
 
 def spine_instants(request: Request, selection: Selection, time: str | None) -> tuple[Request, str, Ints]:
