@@ -80,7 +80,6 @@ class OfflineBuffer:
         self._start = start
         self._last = start
         self._taken: dict[tuple[str, str, str], int] = {}
-        self._sharing: dict[tuple[str, str, str], tuple[int, int, int]] = {}
         self._tables: dict[str, _Table] = {}
         self._rows = self._bytes = 0
 
@@ -96,12 +95,8 @@ class OfflineBuffer:
             taken = self._stored(envelope)
         if envelope.start > taken and envelope.kind != "dead":
             raise gap(envelope, taken)
-        start, end, floor = self._sharing.get(place, (0, 0, 0))
-        if envelope.kind == "dead" and (start, end) == (envelope.start, envelope.end):
-            taken = floor  # another step's dead letters of the same records
         if envelope.end <= taken:
             return
-        self._sharing[place] = (envelope.start, envelope.end, taken)
         rows = after(batch.replace_schema_metadata(None), taken)
         table = self._tables.setdefault(envelope.table, _Table(envelope.kind, rows.schema, self._start))
         if rows.num_rows:
