@@ -444,7 +444,7 @@ def test_lines_that_do_not_fit_are_named(shop: Path, tmp_path: Path, lines: str,
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
-    assert "events before were sent" in done.stderr
+    assert "before it sent" in done.stderr
 
 
 def test_mistakes_in_definitions_are_a_line_each(

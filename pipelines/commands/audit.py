@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from pipelines.commands.arguments import Parser, project_folder, share
-from pipelines.commands.tables import json_text, number, table
+from pipelines.commands.tables import counted, json_text, table
 from pipelines.platform import Platform
 
 SHOWN = 20
@@ -33,13 +33,15 @@ def run(name: str, words: Sequence[str]) -> int:
         print(json_text(asdict(report), 2))
     else:
         print(
-            f"{number(report.answers)} answers replayed, {number(report.values)} values compared: "
-            f"{number(len(report.mismatches))} differ"
+            f"{counted(report.answers, 'answer')} replayed, {counted(report.values, 'value')} compared: "
+            f"{len(report.mismatches):,} differ"
         )
         if report.waiting:
-            print(f"{number(report.waiting)} answers wait for rows that the stream has not committed offline yet")
+            print(
+                f"waiting for rows that the stream has not committed offline yet: {counted(report.waiting, 'answer')}"
+            )
         if report.skipped:
-            print(f"{number(report.skipped)} answers of definitions that are no longer applied were passed over")
+            print(f"{counted(report.skipped, 'answer')} of definitions that are no longer applied passed over")
         if report.mismatches:
             rows = [
                 (each.address, each.keys, _EPOCH + timedelta(microseconds=each.as_of), each.served, each.replayed)

@@ -88,6 +88,7 @@ def _fits(entry: Entry, arguments: argparse.Namespace) -> bool:
             entry.description,
             entry.owner,
             entry.entity,
+            *entry.roles,
             *(f"{name}={value}" for name, value in entry.tags.items()),
             *(text for text in entry.upstream if text.startswith("source ")),
         ]
@@ -114,7 +115,7 @@ def _show(entry: Entry, as_json: bool) -> None:
         parts = list(value) if isinstance(value, tuple) and key in ("upstream", "downstream") else [value]
         if isinstance(value, dict):
             parts = [", ".join(f"{name}={text}" for name, text in value.items())]
-        if isinstance(value, tuple) and key == "keys":
+        if isinstance(value, tuple) and key in ("keys", "roles"):
             parts = [", ".join(value)]
         for number, part in enumerate(parts or [None]):
             label = key if number == 0 else ""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipelines.commands.tables import counted
 from pipelines.runner import mend_embedded_runner
 from pipelines.settings import Settings
 from pipelines.topics import EmbeddedTopics
@@ -69,7 +70,7 @@ def findings(folder: Path, env: str | None) -> Iterator[Finding]:
         yield from _lines("definitions", error, "mend the definitions, or the settings of sources")
         return
     features = sum(len(view.features) for view in catalog.views.values())
-    yield Finding("definitions", GOOD, f"{len(catalog.views)} views, {features} features")
+    yield Finding("definitions", GOOD, f"{counted(len(catalog.views), 'view')}, {counted(features, 'feature')}")
     yield from _files(settings, catalog)
     yield from _offline(settings, catalog)
     yield from _online(settings)
@@ -133,7 +134,7 @@ def _offline(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
     try:
         store = OfflineStore(root, settings.offline.options)
         tables = store.tables()
-        yield Finding("offline store", GOOD, f"{root}: {len(tables)} tables")
+        yield Finding("offline store", GOOD, f"{root}: {counted(len(tables), 'table')}")
         for name in catalog.registry.sources:
             count = store.count(dead_table(name))
             if count:
@@ -169,7 +170,9 @@ def _topics(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
     def look() -> str:
         with closing(EmbeddedTopics(path)) as topics:
             held = {name: sum(topics.ends(name).values()) for name in topics.names()}
-        return f"{path}: " + (", ".join(f"{name} {count:,} records" for name, count in held.items()) or "no topics")
+        return f"{path}: " + (
+            ", ".join(f"{name} {counted(count, 'record')}" for name, count in held.items()) or "no topics"
+        )
 
     yield _sqlite("topics", path, look)
     with closing(EmbeddedTopics(path)) as topics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.commands.arguments import Parser, project_folder
-from pipelines.commands.tables import json_text, number, table
+from pipelines.commands.tables import counted, json_text, table
 from pipelines.platform import Platform
 from schemas.errors import RequestError, did_you_mean
 
@@ -46,5 +46,5 @@ def run(name: str, words: Sequence[str]) -> int:
     else:
         print("the offline store has no tables yet")
     if expired and not given.json:
-        print(f"{number(expired)} cells that no window can read any more were removed from the online store")
+        print(f"removed from the online store, as no window can read them any more: {counted(expired, 'cell')}")
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.commands.arguments import Parser, UsageError, count, project_folder
-from pipelines.commands.tables import json_text, number, table
+from pipelines.commands.tables import counted, json_text, table
 from pipelines.platform import Platform
 from schemas.errors import RequestError, did_you_mean
 from schemas.lane import Lane
@@ -99,8 +99,8 @@ def _list(letters: pl.DataFrame, limit: int, as_json: bool) -> None:
     if shown:
         print(table(COLUMNS, [list(row.values()) for row in shown]))
     total = len(letters)
-    more = f", {number(limit)} shown" if total > limit else ""
-    print(f"{number(total)} dead letter{'' if total == 1 else 's'}{more}")
+    more = f", {limit:,} shown" if total > limit else ""
+    print(f"{counted(total, 'dead letter')}{more}")
 
 
 def _replay(platform: Platform, source: str, letters: pl.DataFrame, as_json: bool) -> int:
@@ -129,11 +129,9 @@ def _replay(platform: Platform, source: str, letters: pl.DataFrame, as_json: boo
     if as_json:
         print(json_text(result, 2))
         return 0
-    print(f"{number(sent)} sent to topic {topic} again; {number(len(ids) - sent)} had been sent before")
+    print(f"{sent:,} sent to topic {topic} again; {len(ids) - sent:,} had been sent before")
     if kinds["in a view"]:
-        print(
-            f"{number(kinds['in a view'])} failed in a view: mend it and `twinbeam apply`; it takes them from the store"
-        )
+        print(f"{kinds['in a view']:,} failed in a view: mend it and `twinbeam apply`; it takes them from the store")
     if kinds["files"]:
-        print(f"{number(kinds['files'])} are rows of files: put them right in a new file")
+        print(f"{kinds['files']:,} are rows of files: put them right in a new file")
     return 0

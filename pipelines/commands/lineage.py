@@ -30,6 +30,7 @@ class Entry:
         default: stands for null, or None.
         fingerprint: of the feature.
         place: `file:line` of the definition.
+        roles: other names of its view, of aliases: `role:feature` is the same feature of another entity.
         upstream: sources, and features, that it is made of.
         downstream: features, on-demand functions and services that use it.
     """
@@ -46,6 +47,7 @@ class Entry:
     default: Any
     fingerprint: str
     place: str
+    roles: tuple[str, ...]
     upstream: tuple[str, ...]
     downstream: tuple[str, ...]
 
@@ -71,6 +73,7 @@ def entries(catalog: Catalog) -> list[Entry]:
                     feature.default,
                     feature.fingerprint,
                     view.view.place,
+                    tuple(role for role, alias in catalog.registry.aliases.items() if alias.view.name == view.name),
                     tuple(made_of or [f"source {source.name}" for source in view.sources]),
                     tuple(users.get(feature.address, ())),
                 )
@@ -92,6 +95,7 @@ def entries(catalog: Catalog) -> list[Entry]:
                     feature.default,
                     feature.fingerprint,
                     function.place,
+                    (),
                     (*function.inputs, *request),
                     tuple(users.get(feature.address, ())),
                 )

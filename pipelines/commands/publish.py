@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.commands.arguments import Parser, UsageError, positive, project_folder
-from pipelines.commands.tables import json_text, number, table
+from pipelines.commands.tables import counted, json_text, table
 from pipelines.platform import Platform
 from schemas.errors import EventError, RequestError, did_you_mean
 from schemas.source import Source
@@ -55,7 +55,7 @@ def run(name: str, words: Sequence[str]) -> int:
     if given.json:
         print(json_text({"events": sent, "lanes": lanes}, 2))
         return 0
-    print(f"{number(sent)} events published to topic {platform.settings.topic(source)}")
+    print(f"{counted(sent, 'event')} published to topic {platform.settings.topic(source)}")
     if lanes:
         print(table(("lane", "last offset"), sorted(lanes.items())))
     return 0
@@ -92,7 +92,7 @@ def _publish(
                 if rate is not None:
                     time.sleep(max(0.0, begun + sent / rate - time.monotonic()))
     except EventError as error:
-        raise EventError(f"{error}; {number(sent)} events before were sent") from None
+        raise EventError(f"{error}; {counted(sent, 'event')} before it sent") from None
     return sent, lanes
 
 

@@ -52,9 +52,9 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, default=_plain, ensure_ascii=False, indent=indent)
 
 
-def number(value: float) -> str:
-    """Number with thousands apart."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.2f}"
+def counted(count: int, what: str) -> str:
+    """Count of things, with thousands apart: `1 event`, `2,000 events`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.commands.arguments import Parser, UsageError, project_folder
 from pipelines.commands.arguments import words as comma_words
 from pipelines.commands.given import read_table
-from pipelines.commands.tables import json_text, number
+from pipelines.commands.tables import counted, json_text
 from pipelines.platform import Platform
 from schemas.errors import RequestError, did_you_mean
 from transforms.requests import column_types
@@ -65,8 +65,8 @@ def run(name: str, words: Sequence[str]) -> int:
         head = {"rows": len(features), "features": len(features.answers), "fingerprint": features.fingerprint}
         print(json_text(head | {"out": str(out)} | dict(features.report), 2))
         return 0
-    print(f"{number(len(features))} rows of {len(features.answers)} features in {out}")
+    print(f"{counted(len(features), 'row')} of {counted(len(features.answers), 'feature')} in {out}")
     coincident = features.report["coincident"]
     strict = "were left out" if features.report["left_out"] else "count (--strict leaves them out)"
-    print(f"{number(coincident)} rows coincide with an event of a view they read; such events {strict}")
+    print(f"rows that coincide with an event of a view they read: {coincident:,}; such events {strict}")
     return 0
