@@ -13,7 +13,7 @@ from schemas.state import Block
 from serving.log import LoggedAnswer
 from serving.stores.offline import OfflineStore
 from serving.tables import rows_table
-from serving.training import by_role, read_rows
+from serving.training import read_rows
 from transforms.answers import STATUSES, Answer
 from transforms.asof import History, needed_columns
 from transforms.assembly import assemble
@@ -125,7 +125,7 @@ class Audit:
         request = read_request(given, selection, "keys")
         instants = np.asarray(logged.as_of, np.int64)
         stored: dict[tuple[str, str], Answer] = {}
-        for role, outputs in by_role(selection).items():
+        for role, outputs in selection.stored().items():
             view = outputs[0].view
             assert view is not None
             keys = role_keys(outputs[0], request)

@@ -73,7 +73,7 @@ class OnlineReader:
             RequestError: `now` is older than an event in the cells read, a feature is not applied yet or still being
                 backfilled, or a key column is missing or of another type.
         """
-        roles = _by_role(selection.needed())
+        roles = selection.stored()
         instant = None if now == "latest" else clock if now is None else now
         if isinstance(instant, str):
             raise RequestError(f"now={now!r}: give a time, or 'latest'")
@@ -171,14 +171,6 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
         f"fingerprint {fingerprint} was asked for, these features have {selection.fingerprint}; changed since: "
         f"{', '.join(changed)}"
     )
-
-
-def _by_role(outputs: Iterable[Output]) -> dict[str, list[Output]]:
-    roles: dict[str, list[Output]] = {}
-    for output in outputs:
-        if output.feature.kind in ("aggregate", "latest"):
-            roles.setdefault(output.role, []).append(output)
-    return roles
 
 
 def _entity_keys(output: Output) -> tuple[str, tuple[tuple[str, str], ...]]:

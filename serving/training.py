@@ -66,7 +66,7 @@ def training_set(
             raise RequestError(f"spine: label column {name!r} is missing; columns are {columns}.{hint}")
     stored: dict[tuple[str, str], Answer] = {}
     coincident = np.zeros(request.rows, np.bool_)
-    for outputs in by_role(selection).values():
+    for outputs in selection.stored().values():
         found, same = _role(offline, outputs, request, instants, strict, known)
         stored.update(found)
         coincident |= same
@@ -88,15 +88,6 @@ def check_options(selection: Selection, known: str, strict: bool | None, names: 
     if names not in ("full", "short"):
         raise RequestError(f"names={names!r}: give 'full' or 'short'")
     return selection.strict if strict is None else strict
-
-
-def by_role(selection: Selection) -> dict[str, list[Output]]:
-    """Stored outputs (aggregate and latest) that a selection needs, by role."""
-    roles: dict[str, list[Output]] = {}
-    for output in selection.needed():
-        if output.view is not None and output.feature.kind in ("aggregate", "latest"):
-            roles.setdefault(output.role, []).append(output)
-    return roles
 
 
 def read_rows(

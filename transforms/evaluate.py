@@ -20,7 +20,7 @@ from transforms.columns import whole
 from transforms.encodings.files import read_events
 from transforms.features import TIME, Features
 from transforms.requests import read_request, role_keys, spine_instants
-from transforms.selection import Output, Selection
+from transforms.selection import Selection
 from transforms.view import CompiledView
 
 
@@ -65,14 +65,10 @@ def evaluate_selection(
             legal = ", ".join(names)
             raise RequestError(f"events: {name!r} is no source; sources are {legal}.{did_you_mean(name, names)}")
     request, _, instants = spine_instants(read_request(spine, selection, "spine"), selection, None)
-    roles: dict[str, list[Output]] = {}
-    for output in selection.needed():
-        if output.view is not None and output.feature.kind in ("aggregate", "latest"):
-            roles.setdefault(output.role, []).append(output)
     rows: dict[str, pa.Table] = {}
     stored: dict[tuple[str, str], Answer] = {}
     coincident = np.zeros(request.rows, np.bool_)
-    for role, outputs in roles.items():
+    for role, outputs in selection.stored().items():
         view = outputs[0].view
         assert view is not None
         if view.name not in rows:

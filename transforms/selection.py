@@ -60,6 +60,14 @@ class Selection:
         """Outputs and hidden inputs, each once, inputs before the features that read them."""
         return self._needed
 
+    def stored(self) -> dict[str, list[Output]]:
+        """Aggregate and latest features needed, by role."""
+        roles: dict[str, list[Output]] = {}
+        for output in self.needed():
+            if output.feature.kind in ("aggregate", "latest"):
+                roles.setdefault(output.role, []).append(output)
+        return roles
+
     @cached_property
     def _needed(self) -> tuple[Output, ...]:
         return tuple(sorted((*self.hidden, *self.outputs), key=lambda output: _RANK[output.feature.kind]))
