@@ -87,7 +87,7 @@ class Features:
         return pa.table(columns, names=names).replace_schema_metadata(metadata)
 
     def to_polars(self) -> pl.DataFrame:
-        """Polars frame with the columns of `to_arrow`; maps are lists of (key, value) structs."""
+        """Polars frame with the columns of `to_arrow`."""
         return pl.DataFrame(pl.from_arrow(self.to_arrow().replace_schema_metadata(None)))
 
     def to_pandas(self) -> pd.DataFrame:
