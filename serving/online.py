@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from schemas.errors import DefinitionChanged, RequestError
 from schemas.state import Block
-from serving.cells import BlockAnswers, BlockCells, first_tile
 from serving.stores.base import SEALED, CellReader, OnlineStore, Slice
 from transforms.answers import NO_TIME, Answer
 from transforms.assembly import assemble
+from transforms.block_answers import BlockAnswers, BlockCells, first_tile
 from transforms.blocks import holder
 from transforms.columns import integers
 from transforms.features import Features

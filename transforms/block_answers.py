@@ -1,4 +1,4 @@
-"""Cells as answers: the merge of the cells of many lanes and tiles into one feature's answer for many requests."""
+"""Cells as answers: the cells of many lanes and tiles merged into the answers of a block's features."""
 
 from __future__ import annotations
 
