@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import schemas.state
 from tests.oracle import Feature, Row
 
 SECOND, MINUTE, HOUR, DAY = 10**6, 60 * 10**6, 3600 * 10**6, 86400 * 10**6
@@ -330,27 +331,4 @@ def _aggregation(rng: random.Random, columns: dict[str, str], features: dict[str
     return f"agg.{operation}({', '.join(parts)})"
 
 
-OPERATIONS = [
-    "count",
-    "count",
-    "sum",
-    "sum",
-    "mean",
-    "min",
-    "max",
-    "variance",
-    "stddev",
-    "skew",
-    "kurtosis",
-    "first",
-    "last",
-    "first_k",
-    "last_k",
-    "top_k",
-    "bottom_k",
-    "unique_count",
-    "bounded_unique_count",
-    "histogram",
-    "approx_count_distinct",
-    "approx_percentile",
-]
+OPERATIONS = [*schemas.state.OPERATIONS, "count", "sum"]

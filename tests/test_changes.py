@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -246,3 +248,18 @@ def test_changed_files_are_refused_until_they_are_read_anew(tmp_path: Path, happ
         expect(platform, old[:50] + old[60:] + new, "totals")
         report = platform.audit()
         assert (report.mismatches, report.answers, report.skipped) == ((), 1, 1)
+
+
+def test_an_audit_sees_that_the_online_store_has_lost_a_cell(tmp_path: Path, happened: list[dict[str, Any]]) -> None:
+    with opened(tmp_path, TEXT) as platform:
+        platform.apply()
+        platform.publish("events", happened)
+        platform.run_stream(until="caught_up")
+    with closing(sqlite3.connect(tmp_path / "store/online.db")) as store:
+        (newest,) = store.execute("select max(tile) from cells_user").fetchone()
+        assert store.execute("delete from cells_user where tile > ?", (newest - 86_400_000_000,)).rowcount
+        store.commit()
+    with opened(tmp_path, TEXT) as platform:
+        answer = platform.get("totals:count_24h", {"k": list(range(5))}, now=START + timedelta(days=5))
+        assert 0 in answer.to_dict()["totals:count_24h"]
+        assert platform.audit().mismatches
