@@ -29,6 +29,7 @@ from pipelines.settings import ServingSettings
 
 HERE = Path(__file__).resolve().parent
 CUTOVER = datetime(2013, 12, 1, 5, tzinfo=UTC)
+FLIGHTS, OBSERVATIONS = "airport_delays:flights", "airport_weather:observations"
 TIMES = {"flights": "departed", "weather": "observed"}
 LATE_SHARE = 0.1
 LATE_SECONDS = 6 * 3600
@@ -110,7 +111,7 @@ def main() -> int:
             "late": streamed.report["late"],
             "dead_letters": batch.dead_letters + streamed.report["dead_letters"],
             "offline_rows": offline_rows(platform),
-            "online": counted_online(platform, year),
+            "online": counted_online(platform, year, FLIGHTS),
             "training": {"rows": len(training), "features": len(training.answers), "seconds": training_seconds},
             "skew": {"values": values, "differing": differing},
             "audit": {"answers": audit.answers, "values": audit.values, "differing": len(audit.mismatches)},
@@ -188,7 +189,7 @@ def stream(
     freshness: list[float] = []
     try:
         with twinbeam.Platform(replace(platform.settings, serving=ServingSettings(0.0)), platform.registry) as quiet:
-            seen = sum(counted_online(quiet, year).values()) + publish(platform, parts[0])
+            seen = events_online(quiet, year) + publish(platform, parts[0])
             wait_until(quiet, year, seen, process)
             newest = newest_event(parts[0], CUTOVER)
             for number, part in enumerate(parts[1:PACED], 1):
@@ -222,30 +223,35 @@ def newest_event(part: Mapping[str, pl.DataFrame], before: datetime) -> datetime
 
 
 def publish(platform: twinbeam.Platform, part: Mapping[str, pl.DataFrame]) -> int:
-    """Publishes a piece and says how many flights are in it."""
+    """Publishes a piece and says how many events are in it."""
     for source, rows in part.items():
         platform.publish(source, rows)
-    return len(part["flights"]) if "flights" in part else 0
+    return sum(map(len, part.values()))
 
 
-def wait_until(platform: twinbeam.Platform, year: Year, flights: int, process: subprocess.Popen[str]) -> None:
-    """Waits until so many flights are counted online.
+def wait_until(platform: twinbeam.Platform, year: Year, events: int, process: subprocess.Popen[str]) -> None:
+    """Waits until so many events are counted online.
 
     Raises:
         SystemExit: the stream has ended, or they never come.
     """
     end = time.monotonic() + PATIENCE_SECONDS
-    while sum(counted_online(platform, year).values()) < flights:
+    while events_online(platform, year) < events:
         if process.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"demo: {flights} flights were to be seen online and were not")
+            raise SystemExit(f"demo: {events} events were to be seen online and were not")
         time.sleep(0.005)
 
 
-def counted_online(platform: twinbeam.Platform, year: Year) -> dict[str, int]:
-    """Flights counted by the online store, by airport."""
+def counted_online(platform: twinbeam.Platform, year: Year, feature: str) -> dict[str, int]:
+    """A whole-history count as the online store has it, by airport."""
     airports = year.weather["origin"].unique().sort().to_list()
-    counts = platform.get(["airport_delays:flights"], {"origin": airports}, now="latest").to_dict()
-    return dict(zip(airports, counts["airport_delays:flights"], strict=True))
+    counts = platform.get([feature], {"origin": airports}, now="latest").to_dict()
+    return dict(zip(airports, counts[feature], strict=True))
+
+
+def events_online(platform: twinbeam.Platform, year: Year) -> int:
+    """Flights and observations of the weather that the online store has counted."""
+    return sum(sum(counted_online(platform, year, feature).values()) for feature in (FLIGHTS, OBSERVATIONS))
 
 
 def some_keys(year: Year, seed: int) -> pl.DataFrame:

@@ -101,7 +101,14 @@ airport_weather = FeatureView(
     entity=airport,
     source=weather,
     ttl="6h",
-    features=["temp", "wind_speed", "pressure", "visib", latest("precip", default=0.0, description="Inches")],
+    features=[
+        "temp",
+        "wind_speed",
+        "pressure",
+        "visib",
+        latest("precip", default=0.0, description="Inches"),
+        agg.count(name="observations"),
+    ],
     owner="weather",
     description="Newest hourly observation at an airport",
 )
