@@ -13,7 +13,7 @@ from transforms.cells import Cells
 Ints = npt.NDArray[np.int64]
 Read = Callable[[list[bytes], Ints], tuple[Ints, list[bytes | None]]]
 Slot = tuple[str, str]
-NO_TILE = int(np.iinfo(np.int64).min)
+NO_CELL = int(np.iinfo(np.int64).min)
 _OVERHEAD = 320
 
 
@@ -32,21 +32,21 @@ class CellCache:
         self.bytes = 0
         self.reads = 0
 
-    def begin(self, block: str, lane: str, newest_tile: int, whole: bool) -> None:
+    def begin(self, block: str, lane: str, newest: int, whole: bool) -> None:
         """Says what the store holds of a lane's cells before this cache sees any.
 
         Args:
             block: id of the block.
             lane: text of the lane.
-            newest_tile: start of the newest tile (µs) that the lane ever wrote; newer ones cannot be in the store.
+            newest: start of the newest cell (µs) that the lane ever wrote; newer ones cannot be in the store.
             whole: the lane is folded from its first offset here, so that a cell not in the cache does not exist.
         """
-        self._newest[block, lane] = newest_tile
+        self._newest[block, lane] = newest
         if whole:
             self._whole.add((block, lane))
 
-    def newest_tile(self, block: str, lane: str) -> int:
-        """Start of the newest tile (µs) that the lane ever wrote, `NO_TILE` if none."""
+    def newest(self, block: str, lane: str) -> int:
+        """Start of the newest cell (µs) that the lane ever wrote, `NO_CELL` if none."""
         return self._newest[block, lane]
 
     def lookup(

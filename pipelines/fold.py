@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.cell_cache import NO_TILE, CellCache
+from pipelines.cell_cache import NO_CELL, CellCache
 from pipelines.envelope import Envelope
 from pipelines.progress import FedView, Progress
 from schemas.errors import LaneError
@@ -133,14 +133,14 @@ class OnlineFold:
     def _begin(self, view: str, lane: Lane) -> None:
         for fold in self._folds[view]:
             mark = self._progress.marks.get((fold.block.id, lane.text))
-            offset, newest = (0, NO_TILE) if mark is None else (mark.offset, mark.newest_tile)
+            offset, newest = (0, NO_CELL) if mark is None else (mark.offset, mark.newest)
             self._marks[fold.block.id, lane.text] = offset
             self._cache.begin(fold.block.id, lane.text, newest, whole=offset == 0)
         marks = [self._marks[fold.block.id, lane.text] for fold in self._folds[view]]
         self._taken[view, lane.text] = min(marks) if marks else 0
 
     def _newest(self, block: Block, lane: str, cells: Cells) -> int:
-        before = self._cache.newest_tile(block.id, lane)
+        before = self._cache.newest(block.id, lane)
         return max(before, int(cells.tiles.max())) if len(cells) and block.kind == "tiles" else before
 
     def _seal(self, blocks: Iterable[Block]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from schemas.state import Block
 from serving.stores.base import CellWriter
 from transforms.catalog import Catalog
+from transforms.cells import cell_start
 from transforms.view import CompiledView
 from transforms.windows import bounds
 
@@ -37,10 +38,10 @@ def expire(catalog: Catalog, blocks: Mapping[str, Sequence[Block]], store: CellW
 
 
 def _before(view: CompiledView, block: Block, now: int) -> int | None:
-    """Start of the oldest tile to keep; None to keep all."""
+    """Start of the oldest cell to keep; None to keep all."""
     if view.late is None or block.kind != "tiles" or block.hop is None:
         return None
     held = {state.fingerprint for state in block.states}
     windows = [f.window for f in view.features if f.state is not None and f.state.fingerprint in held]
     firsts = [int(bounds(window, np.asarray([now - view.late]))[0][0]) for window in windows if window is not None]
-    return min(firsts, default=None)
+    return int(cell_start(np.asarray(min(firsts)), block.hop)) if firsts else None

@@ -13,7 +13,7 @@ from schemas.state import Block
 from serving.stores.base import SEALED, CellReader, OnlineStore, Slice
 from transforms.answers import NO_TIME, Answer
 from transforms.assembly import assemble
-from transforms.block_answers import BlockAnswers, BlockCells, first_tile
+from transforms.block_answers import BlockAnswers, BlockCells, first_cell
 from transforms.blocks import holder
 from transforms.columns import integers
 from transforms.features import Features
@@ -188,7 +188,7 @@ def _by_keys(roles: Mapping[str, list[Output]]) -> dict[tuple[str, tuple[tuple[s
 def _first(block: Block, outputs: Sequence[Output], instant: int | None) -> int:
     if block.kind == "latest" or block.hop is None:
         return 0
-    return first_tile([output.feature.window for output in outputs], instant)
+    return first_cell(block, [output.feature.window for output in outputs], instant)
 
 
 def _view(output: Output) -> CompiledView:

@@ -106,7 +106,7 @@ def test_prepare_again_keeps_the_cells(store: OnlineStore) -> None:
     assert read(store, [b"a"]) == {(0, 0, 0, LANE, 3, b"x")}
 
 
-def test_a_slice_begins_at_its_first_tile(store: OnlineStore) -> None:
+def test_a_slice_begins_at_its_first_cell(store: OnlineStore) -> None:
     store.write("user", [cells([(b"a", tile, 1, b"x") for tile in (-10, 0, 10, 20)])])
     assert {row[2] for row in content(store.read("user", [b"a"], [Slice("b1", 10)]))} == {10, 20}
     assert {row[2] for row in content(store.read("user", [b"a"], [Slice("b1", 11)]))} == {20}

@@ -92,7 +92,7 @@ def test_another_layout_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "online.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="layout 99, this one reads 1"):
+    with pytest.raises(StoreError, match="layout 99, this one reads 2"):
         SqliteStore(tmp_path / "online.db")
 
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from schemas.state import Block
 from schemas.window import Window
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
+from transforms.cells import cell_start, open_cells
 from transforms.feature import Feature
 from transforms.latest import LatestCells
 from transforms.ranges import expand
-from transforms.tiles import StateFold, decode_cells
+from transforms.tiles import StateFold, decode_tiles
 from transforms.view import CompiledView
 from transforms.windows import BEGINNING, bounds
 
@@ -27,6 +28,12 @@ def first_tile(windows: Sequence[Window | None], instant: int | None) -> int:
     if instant is None or None in windows:
         return BEGINNING
     return min(int(bounds(window, np.asarray([instant]))[0][0]) for window in windows)
+
+
+def first_cell(block: Block, windows: Sequence[Window | None], instant: int | None) -> int:
+    """Start of the oldest cell (µs) of a block that any of the windows can need at the instant or later."""
+    first = first_tile(windows, instant)
+    return first if first == BEGINNING else int(cell_start(np.asarray(first), block.hop))
 
 
 @dataclass(frozen=True)
@@ -63,22 +70,24 @@ class BlockAnswers:
     def __init__(self, view: CompiledView, cells: BlockCells, requests: Ints, keys: int) -> None:
         self._view, self._cells, self._n = view, cells, len(requests)
         self._null_key = requests < 0
-        by_key = np.argsort(cells.key, kind="stable")
-        ends = np.cumsum(np.bincount(cells.key, minlength=keys)) if keys else np.zeros(0, np.int64)
+        if cells.block.kind == "latest":
+            self._latest = LatestCells(cells.block, cells.blob)
+            self._times, key = cells.version, cells.key
+        else:
+            self._folds = tuple(StateFold.of(spec, view) for spec in cells.block.states)
+            owner, place, contents = open_cells(cells.blob)
+            self._times, self._states = decode_tiles(self._folds, contents)
+            key, self._tile = cells.key[owner], cells.tile[owner] + place * (cells.block.hop or 0)
+        by_key = np.argsort(key, kind="stable")
+        ends = np.cumsum(np.bincount(key, minlength=keys)) if keys else np.zeros(0, np.int64)
         begins = np.concatenate([[0], ends[:-1]]).astype(np.int64) if keys else ends
         known = np.flatnonzero(requests >= 0)
         owners, places = expand(begins[requests[known]], ends[requests[known]])
-        self._request, self._cell = known[owners], by_key[places]
-        if cells.block.kind == "latest":
-            self._latest = LatestCells(cells.block, cells.blob)
-            self._times = cells.version
-        else:
-            self._folds = tuple(StateFold.of(spec, view) for spec in cells.block.states)
-            self._times, self._states = decode_cells(self._folds, cells.blob)
+        self._request, self._place = known[owners], by_key[places]
 
     def newest(self) -> Ints:
         """Newest event time in the cells read for each request, `NO_TIME` where there is none."""
-        return self._greatest(self._request, self._cell)
+        return self._greatest(self._request, self._place)
 
     def seen(self) -> dict[str, int]:
         """Per lane, how far the cells read had folded it: greatest last offset + 1."""
@@ -94,20 +103,20 @@ class BlockAnswers:
         """Answer of one of the block's features, as of an instant a request."""
         if feature.state is None:
             return self._answer_latest(feature, instants)
-        request, cell = self._request, self._cell
+        request, place = self._request, self._place
         if feature.window is not None:
             first, last = bounds(feature.window, instants)
-            tiles = self._cells.tile[cell]
+            tiles = self._tile[place]
             inside = (tiles >= first[request]) & (tiles <= last[request])
-            request, cell = request[inside], cell[inside]
+            request, place = request[inside], place[inside]
         number = [spec.fingerprint for spec in self._cells.block.states].index(feature.state.fingerprint)
         accumulator = self._folds[number].accumulator
-        states = accumulator.merge(accumulator.take(self._states[number], cell), request, self._n)
-        return aggregate_answer(feature, accumulator.finish(states), self._greatest(request, cell), self._null_key)
+        states = accumulator.merge(accumulator.take(self._states[number], place), request, self._n)
+        return aggregate_answer(feature, accumulator.finish(states), self._greatest(request, place), self._null_key)
 
     def _answer_latest(self, feature: Feature, instants: Ints) -> Answer:
         at = np.full(self._n, -1)
-        at[self._request] = self._cell
+        at[self._request] = self._place
         found = at >= 0
         times, deleted = np.full(self._n, NO_TIME), np.zeros(self._n, np.bool_)
         times[found] = self._times[at[found]]
@@ -115,7 +124,7 @@ class BlockAnswers:
         values = self._latest.column(feature.column or "", at)
         return latest_answer(values, times, deleted, instants, self._view.ttl)
 
-    def _greatest(self, request: Ints, cell: Ints) -> Ints:
+    def _greatest(self, request: Ints, place: Ints) -> Ints:
         newest = np.full(self._n, NO_TIME)
-        np.maximum.at(newest, request, self._times[cell])
+        np.maximum.at(newest, request, self._times[place])
         return newest

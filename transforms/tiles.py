@@ -10,22 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.state import Block, StateSpec
 from transforms.accumulators.base import Accumulator, Inputs
 from transforms.accumulators.blobs import fixed, pack, unfixed, unpack
 from transforms.accumulators.build import accumulator
-from transforms.cells import Cells
+from transforms.cells import SPAN, Cells, cell_start, close_cells, open_cells
 from transforms.columns import integers, whole
 from transforms.keys import encode_keys
 from transforms.order import Order
 from transforms.sql import Expression, compile_sql
 from transforms.view import CompiledView
-from transforms.windows import floor
 
 Ints = npt.NDArray[np.int64]
 Lookup = Callable[[list[bytes], Ints], tuple[Ints, list[bytes | None]]]
 NEVER = np.iinfo(np.int64).min
+_MANY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -87,70 +88,112 @@ class TileFold:
         Args:
             rows: rows of one lane, all parts of an offset together.
             lane: text of the lane.
-            lookup: gives version and content of the lane's cells at (keys, tiles); 0 and None where there is none.
+            lookup: gives version and content of the lane's cells at (keys, cell starts); 0 and None where there is
+                none.
 
         Returns:
             The cells that changed.
         """
-        table = pa.Table.from_batches([rows.filter(pa.compute.invert(rows.column("_deleted")))])
+        deleted = rows.column("_deleted")
+        table = pa.Table.from_batches([rows.filter(pc.invert(deleted)) if deleted.true_count else rows])
         times = integers(table.column("_event_time"))
-        keys, tiles, groups = self._group(table, times)
         offsets = integers(table.column("_offset"))
-        versions, blobs = lookup(keys, tiles)
+        keys, starts, groups = self._group(table, times)
+        versions, blobs = lookup(keys, starts)
         fresh = offsets >= versions[groups]
         if not fresh.all():
             at = np.flatnonzero(fresh)
             table, times, offsets, groups = table.take(pa.array(at)), times[at], offsets[at], groups[at]
             alive, groups = np.unique(groups, return_inverse=True)
-            keys, tiles = [keys[i] for i in alive], tiles[alive]
-            versions, blobs = versions[alive], [blobs[i] for i in alive]
+            keys, starts = [keys[i] for i in alive], starts[alive]
+            blobs = [blobs[i] for i in alive]
         n = len(keys)
         if not n:
-            return Cells(self.block.id, lane, [], tiles, versions, [])
-        newest = np.full(n, NEVER)
-        np.maximum.at(newest, groups, times)
+            return Cells(self.block.id, lane, [], starts, np.zeros(0, np.int64), [])
         last = np.zeros(n, np.int64)
-        np.maximum.at(last, groups, offsets)
+        last[groups] = offsets
+        owners, slots, tiles = self._fold(table, times, starts, groups, blobs)
+        return Cells(self.block.id, lane, keys, starts, last + 1, close_cells(owners, slots, tiles, n))
+
+    def _fold(
+        self, table: pa.Table, times: Ints, starts: Ints, groups: Ints, blobs: Sequence[bytes | None]
+    ) -> tuple[Ints, Ints, pa.BinaryArray]:
+        """Tiles of the cells once the rows are folded into them: cell, place in it, content."""
+        codes = groups * SPAN
+        if self.block.hop is not None:
+            codes += (times - starts[groups]) // self.block.hop
+        touched = np.zeros(len(starts) * SPAN, np.bool_)
+        touched[codes] = True
+        number = np.cumsum(touched) - 1
+        here, tile = np.flatnonzero(touched), number[codes]
+        n = len(here)
+        newest = np.full(n, NEVER)
+        np.maximum.at(newest, tile, times)
         order = Order.of(table)
-        states = [fold.fold(table, order, groups, n) for fold in self._folds]
+        states = [fold.fold(table, order, tile, n) for fold in self._folds]
         known = np.flatnonzero([blob is not None for blob in blobs])
-        if len(known):
-            old_newest, old = decode_cells(self._folds, [blob for blob in blobs if blob is not None])
-            newest[known] = np.maximum(newest[known], old_newest)
-            targets = np.concatenate([known, np.arange(n)])
+        if not len(known):
+            return here // SPAN, here % SPAN, self._encode(newest, states)
+        owners, slots, old = open_cells([blob for blob in blobs if blob is not None])
+        there = known[owners] * SPAN + slots
+        both = np.flatnonzero(touched[there])
+        if len(both):
+            old_newest, before = decode_tiles(self._folds, old.take(pa.array(both)))
+            same = number[there[both]]
+            newest[same] = np.maximum(newest[same], old_newest)
+            targets = np.concatenate([same, np.arange(n)])
             states = [
-                fold.accumulator.merge(fold.accumulator.concat([before, now]), targets, n)
-                for fold, before, now in zip(self._folds, old, states, strict=True)
+                fold.accumulator.merge(fold.accumulator.concat([was, now]), targets, n)
+                for fold, was, now in zip(self._folds, before, states, strict=True)
             ]
-        sections = [fixed(newest), *(f.accumulator.encode(s) for f, s in zip(self._folds, states, strict=True))]
-        return Cells(self.block.id, lane, keys, tiles, last + 1, pack(sections).to_pylist())
+        untouched = np.flatnonzero(~touched[there])
+        if not len(untouched):
+            return here // SPAN, here % SPAN, self._encode(newest, states)
+        every = np.concatenate([there[untouched], here])
+        rank = np.argsort(every, kind="stable")
+        source = np.concatenate([untouched, len(old) + np.arange(n)])[rank]
+        every = every[rank]
+        tiles = pa.concat_arrays([old, self._encode(newest, states)]).take(pa.array(source))
+        return every // SPAN, every % SPAN, tiles
+
+    def _encode(self, newest: Ints, states: Sequence[Any]) -> pa.BinaryArray:
+        encoded = (fold.accumulator.encode(state) for fold, state in zip(self._folds, states, strict=True))
+        return pack([fixed(newest), *encoded])
 
     def _group(self, table: pa.Table, times: Ints) -> tuple[list[bytes], Ints, Ints]:
-        """Distinct (key, tile) of the rows, in the order of their first row, and the group of each row."""
+        """Distinct (key, cell) of the rows, in the order of their first row, and the group of each row."""
         codes = encode_keys([table.column(name) for name in self._keys]).dictionary_encode()
-        starts = np.zeros(len(times), np.int64) if self.block.hop is None else floor(times, self.block.hop)
-        distinct, ranks = np.unique(starts, return_inverse=True)
-        pairs = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64) * max(len(distinct), 1) + ranks
+        starts = cell_start(times, self.block.hop)
+        distinct, ranks = _ranks(starts, 1 if self.block.hop is None else self.block.hop * SPAN)
+        pairs = integers(codes.indices) * max(len(distinct), 1) + ranks
         groups = pa.array(pairs).dictionary_encode()
-        first = groups.dictionary.to_numpy(zero_copy_only=False)
-        key_of, tile_of = np.divmod(first, max(len(distinct), 1))
+        first = integers(groups.dictionary)
+        key_of, cell_of = np.divmod(first, max(len(distinct), 1))
         names = codes.dictionary.to_pylist()
-        return (
-            [names[i] for i in key_of],
-            distinct[tile_of] if len(distinct) else starts,
-            groups.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-        )
+        return [names[i] for i in key_of], distinct[cell_of] if len(first) else starts, integers(groups.indices)
 
 
-def decode_cells(folds: Sequence[StateFold], blobs: Sequence[bytes]) -> tuple[Ints, list[Any]]:
-    """Newest event time (µs) and states of cells.
+def _ranks(starts: Ints, step: int) -> tuple[Ints, Ints]:
+    """Values that hold all of `starts`, which are multiples of `step`, ascending; and the number of each start."""
+    if not len(starts):
+        return starts, starts
+    first, last = int(starts.min()), int(starts.max())
+    count = (last - first) // step + 1
+    if count > _MANY:
+        distinct, ranks = np.unique(starts, return_inverse=True)
+        return distinct, ranks
+    return first + step * np.arange(count), (starts - first) // step
+
+
+def decode_tiles(folds: Sequence[StateFold], tiles: pa.BinaryArray) -> tuple[Ints, list[Any]]:
+    """Newest event time (µs) and states of tiles.
 
     Args:
         folds: the block's states, all of them, in its order.
-        blobs: m contents.
+        tiles: m contents.
 
     Returns:
         int64[m], and for each fold m states.
     """
-    sections = unpack(pa.array(blobs, pa.binary()), 1 + len(folds))
+    sections = unpack(tiles, 1 + len(folds))
     return unfixed(sections[0]), [fold.accumulator.decode(part) for fold, part in zip(folds, sections[1:], strict=True)]

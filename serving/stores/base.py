@@ -18,10 +18,10 @@ SEALED = "*sealed"
 
 @dataclass(frozen=True)
 class Slice:
-    """Tiles of one block from `first_tile` (µs) on."""
+    """Cells of one block from that which starts at `first` (µs) on."""
 
     block: str
-    first_tile: int
+    first: int
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Mark:
         log: block id.
         lane: text of the lane, or `SEALED` for the mark that says that the block has caught up with history.
         offset: next offset to fold.
-        newest_tile: start (µs) of the newest tile the lane ever wrote in that block.
+        newest: start (µs) of the newest cell that the lane ever wrote in that block.
     """
 
     log: str
     lane: str
     offset: int
-    newest_tile: int
+    newest: int
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class CellWriter(Protocol):
     ) -> tuple[Ints, list[bytes | None]]:
         """Version and content of the lane's cells at (keys[i], tiles[i]); 0 and None where there is none."""
 
-    def expire(self, entity: str, block: str, before_tile: int) -> int:
-        """Removes the tiles of a block before `before_tile` (µs) and says how many cells that were."""
+    def expire(self, entity: str, block: str, before: int) -> int:
+        """Removes the cells of a block that start before `before` (µs) and says how many they were."""
 
 
 class OnlineStore(CellReader, CellWriter, Protocol):

@@ -29,8 +29,8 @@ WHERE version < excluded.version OR (version = excluded.version AND blob < exclu
 """
 _UPSERT_MARK = """
 INSERT INTO marks VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
-SET offset = max(offset, excluded.offset), newest_tile = max(newest_tile, excluded.newest_tile)
-WHERE offset < excluded.offset OR newest_tile < excluded.newest_tile
+SET offset = max(offset, excluded.offset), newest = max(newest, excluded.newest)
+WHERE offset < excluded.offset OR newest < excluded.newest
 """
 _SLICE = """
 SELECT asked.column1, cell.tile, cell.lane, cell.version, cell.blob
@@ -41,7 +41,7 @@ _POINT = """
 SELECT asked.column1, cell.version, cell.blob FROM (VALUES {values}) AS asked CROSS JOIN {table} AS cell
 ON cell.key = asked.column2 AND cell.block = asked.column3 AND cell.tile = asked.column4 AND cell.lane = asked.column5
 """
-_MARKS = "SELECT log, lane, offset, newest_tile FROM marks WHERE log IN ({})"
+_MARKS = "SELECT log, lane, offset, newest FROM marks WHERE log IN ({})"
 _EXPIRE = "DELETE FROM {table} WHERE key >= ? AND key < ? AND block = ? AND tile < ?"
 _EXPIRE_REST = "DELETE FROM {table} WHERE key >= ? AND block = ? AND tile < ?"
 _NEXT_KEY = "SELECT key FROM {table} WHERE key >= ? ORDER BY key LIMIT 1 OFFSET {step}"
@@ -98,7 +98,7 @@ class SqliteStore:
                 except sqlite3.OperationalError as error:
                     raise self._unprepared(entity, error) from error
             connection.executemany(
-                _UPSERT_MARK, [(blocks[mark.log], lanes[mark.lane], mark.offset, mark.newest_tile) for mark in marks]
+                _UPSERT_MARK, [(blocks[mark.log], lanes[mark.lane], mark.offset, mark.newest) for mark in marks]
             )
             connection.execute("COMMIT")
         self._blocks.learn(blocks)
@@ -115,7 +115,7 @@ class SqliteStore:
                 blobs[row] = blob
         return versions, blobs
 
-    def expire(self, entity: str, block: str, before_tile: int) -> int:
+    def expire(self, entity: str, block: str, before: int) -> int:
         removed, first, table = 0, b"", quoted(entity)
         with self._file.connection() as connection:
             block_id = self._blocks.find(connection, block)
@@ -124,9 +124,9 @@ class SqliteStore:
             while True:
                 ends = fetch(connection, _NEXT_KEY.format(table=table, step=_EXPIRE_KEYS), (first,))
                 if not ends or ends[0][0] == first:
-                    rest = connection.execute(_EXPIRE_REST.format(table=table), (first, block_id, before_tile))
+                    rest = connection.execute(_EXPIRE_REST.format(table=table), (first, block_id, before))
                     return removed + rest.rowcount
-                bounds = (first, ends[0][0], block_id, before_tile)
+                bounds = (first, ends[0][0], block_id, before)
                 removed += connection.execute(_EXPIRE.format(table=table), bounds).rowcount
                 first = ends[0][0]
 
@@ -179,7 +179,7 @@ class SqliteSnapshot:
         for number, part in enumerate(slices):
             block = self._blocks.find(self._connection, part.block)
             if block is not None:
-                wanted.append((number, block, part.first_tile))
+                wanted.append((number, block, part.first))
         asked = [
             (row * len(slices) + number, key, block, tile)
             for row, key in enumerate(keys)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from schemas.errors import SettingsError, StoreError
 
 APPLICATION_ID = 0x54774F6E
-LAYOUT = 1
+LAYOUT = 2
 SYNCHRONOUS = ("FULL", "NORMAL", "OFF")
 _PRAGMAS = ("mmap_size = 1073741824", "cache_size = -32768", "journal_size_limit = 67108864", "temp_store = MEMORY")
 _NONE_YET = "{path}: there is no online store yet; run twinbeam apply, then twinbeam run batch (or run stream)"
@@ -22,7 +22,7 @@ _LAYOUT_SQL = """
 CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS lanes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS marks (
-    log INTEGER NOT NULL, lane INTEGER NOT NULL, offset INTEGER NOT NULL, newest_tile INTEGER NOT NULL,
+    log INTEGER NOT NULL, lane INTEGER NOT NULL, offset INTEGER NOT NULL, newest INTEGER NOT NULL,
     PRIMARY KEY (log, lane)) WITHOUT ROWID;
 INSERT OR IGNORE INTO lanes VALUES (0, '');
 """
