@@ -64,25 +64,29 @@ def open_cells(blobs: Sequence[bytes]) -> tuple[Ints, Ints, pa.BinaryArray]:
     Raises:
         StoreError: a content is damaged or of a later release.
     """
+    if min(map(len, blobs), default=4) < _HEAD.itemsize:
+        raise StoreError("a cell is damaged: it is cut off")
     heads = np.frombuffer(b"".join([blob[:4] for blob in blobs]), _HEAD)
-    if len(heads) != len(blobs) or (heads["version"] != VERSION).any() or not np.isin(heads["width"], (2, 4)).all():
+    if (heads["version"] != VERSION).any() or not np.isin(heads["width"], (2, 4)).all():
         raise StoreError(f"a cell is damaged, or was written by a later release than this one, which reads {VERSION}")
     bits = np.unpackbits(heads["slots"].copy().view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
     owners, slots = np.nonzero(bits)
     counts, wide = bits.sum(axis=1, dtype=np.int64), heads["width"] == 4
-    begins = (4 + heads["width"] * counts).tolist()
+    begins = 4 + heads["width"] * counts
+    sizes = np.fromiter(map(len, blobs), np.int64, len(blobs)) - begins
+    if (sizes < 0).any():
+        raise StoreError("a cell is damaged: it is cut off")
     if not wide.any():
-        lengths = np.frombuffer(b"".join([blob[4:at] for blob, at in zip(blobs, begins, strict=True)]), "<u2")
+        lengths = np.frombuffer(b"".join([blob[4:at] for blob, at in zip(blobs, begins.tolist(), strict=True)]), "<u2")
     else:
         parts = [
             np.frombuffer(blob[4:at], "<u4" if long else "<u2")
-            for blob, at, long in zip(blobs, begins, wide.tolist(), strict=True)
+            for blob, at, long in zip(blobs, begins.tolist(), wide.tolist(), strict=True)
         ]
         lengths = np.concatenate(parts)
-    sizes = np.fromiter((len(blob) for blob in blobs), np.int64, len(blobs)) - begins
-    if len(lengths) != len(owners) or (np.bincount(owners, lengths, len(blobs)) != sizes).any():
+    if (np.bincount(owners, lengths, len(blobs)) != sizes).any():
         raise StoreError("a cell is damaged: its tiles do not add up")
-    contents = b"".join([blob[at:] for blob, at in zip(blobs, begins, strict=True)])
+    contents = b"".join([blob[at:] for blob, at in zip(blobs, begins.tolist(), strict=True)])
     return owners, slots, runs(np.frombuffer(contents, np.uint8), lengths.astype(np.int64))
 
 
