@@ -1,8 +1,8 @@
 """The batch run as a plain polars script would do it: no lanes, no versions, no replays; `plain_polars.py IN OUT`.
 
 Reads Parquet events, writes them out again as the offline rows (Parquet, zstd), and computes what 12 window features
-need, by `group_by` of key and tile: sum, count, min and max in three hops. The tiles go to Parquet and to a table of
-SQLite each (`executemany`, one transaction). Prints its figures as JSON.
+need, by `group_by` of key and tile: sum, count, min and max in the hops of windows of 1 h, 24 h and 7 d. The tiles go
+to Parquet and to a table of SQLite each (`executemany`, one transaction). Prints its figures as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-HOPS = "1m,15m,2h"
+HOPS = "5m,1h,6h"
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.lane import Lane
-from transforms.accumulators.blobs import fixed
+from transforms.accumulators.blobs import cut, fixed, split, unfixed
 from transforms.columns import integers, whole
 
 Ints = npt.NDArray[np.int64]
@@ -75,6 +75,10 @@ class Order:
         """Indices int64[n] that put the rows in order."""
         return np.lexsort((self.part, self.offset, self.lane, self.arrival, self.sequence, self.time))
 
+    def ties(self, indices: Ints) -> list[Ints]:
+        """What decides between rows of one event time, for those at `indices`: the least significant column first."""
+        return [column[indices] for column in (self.part, self.offset, self.lane, self.arrival, self.sequence)]
+
     def encode(self, indices: Ints | None = None) -> pa.BinaryArray:
         """Bytes of each place (or of those at `indices`), whose byte order is the order of rows.
 
@@ -112,6 +116,13 @@ class Order:
         matrix[:, -12:-4] = _big_endian(self.offset[at])
         matrix[:, -4:] = self.part[at].astype(">u4").view(np.uint8).reshape(-1, 4)
         return fixed(matrix)
+
+
+def times(places: pa.BinaryArray) -> Ints:
+    """Event times (µs) of places, from their bytes."""
+    offsets, data = split(places)
+    heads = unfixed(cut(data, offsets[:-1], np.full(len(places), 8, np.int64)), ">u8").astype(np.uint64)
+    return np.asarray((heads ^ _SIGN).view(np.int64), np.int64)
 
 
 def _big_endian(values: Ints) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from transforms.accumulators.blobs import one_each, unfixed
 from transforms.accumulators.ragged import entries, joined, owners, starts
-from transforms.accumulators.values import canonical, from_sections, ranks, section_count, to_sections
+from transforms.accumulators.sorting import by_group
+from transforms.accumulators.values import canonical, from_sections, section_count, sortable, to_sections
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -89,18 +90,21 @@ def distinct(values: pa.Array, groups: Ints, n: int, most: int, full: Bools | No
     Returns:
         n states, and the place of each given value among those that the states hold; -1 where the group is full.
     """
-    codes, count = ranks(values)
-    pairs = groups * count + codes
-    order = np.argsort(pairs)
-    ordered = pairs[order]
-    first = np.ones(len(pairs), np.bool_)
-    first[1:] = ordered[1:] != ordered[:-1]
+    numbers = sortable(values)
+    order = by_group(groups, numbers)
+    owner, ordered = groups[order], numbers[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (owner[1:] != owner[:-1]) | (ordered[1:] != ordered[:-1])
     representatives = order[first]
-    sizes = np.bincount(groups[representatives], minlength=n)
+    owner = owner[first]
+    sizes = np.bincount(owner, minlength=n)
     filled = sizes > most if full is None else full | (sizes > most)
-    held = ~filled[groups[representatives]]
-    numbers = np.where(held, np.cumsum(held) - 1, -1)
-    place = np.empty(len(pairs), np.int64)
-    place[order] = numbers[np.cumsum(first) - 1]
-    kept = canonical(values.take(pa.array(representatives[held])))
+    slots = np.cumsum(first) - 1
+    if filled.any():
+        held = ~filled[owner]
+        slots = np.where(held, np.cumsum(held) - 1, -1)[slots]
+        representatives = representatives[held]
+    place = np.empty(len(order), np.int64)
+    place[order] = slots
+    kept = canonical(values.take(pa.array(representatives)))
     return Distinct(starts(np.where(filled, 0, sizes)), kept, filled), place

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.errors import StoreError
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import nest, pack, unnest, unpack
 from transforms.accumulators.ragged import entries, joined, lists, owners, places, starts
-from transforms.accumulators.values import from_sections, section_count, to_sections
+from transforms.accumulators.sorting import Rest, by_group
+from transforms.accumulators.values import from_sections, ranks, section_count, to_sections
+from transforms.order import times
+
+_LEAST, _GREATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,10 @@ class Ordered:
 
     def fold(self, inputs: Inputs, groups: Ints, n: int) -> Sequences:
         """See `Accumulator`."""
-        rows = inputs.order.argsort()
-        if not (self._struct or self._nullable):
-            there = np.asarray(inputs.columns[0].is_valid().to_numpy(zero_copy_only=False))
-            rows = rows[there[rows]]
-        rows = rows[np.argsort(groups[rows], kind="stable")]
-        rows, bounds = self._ends(rows, groups[rows], n)
+        rows = np.arange(len(groups))
+        if not (self._struct or self._nullable) and inputs.columns[0].null_count:
+            rows = np.flatnonzero(inputs.columns[0].is_valid().to_numpy(zero_copy_only=False))
+        rows, bounds = self._kept(rows, groups, inputs.order.time, inputs.order.ties, n)
         at = pa.array(rows)
         columns = [column.take(at) for column in inputs.columns]
         values = pa.StructArray.from_arrays(columns, fields=list(self._kind)) if self._struct else columns[0]
@@ -65,9 +67,9 @@ class Ordered:
     def merge(self, states: Sequences, groups: Ints, n: int) -> Sequences:
         """See `Accumulator`."""
         targets = groups[owners(states.bounds)]
-        table = pa.table({"group": pa.array(targets), "order": states.order})
-        rows = pc.sort_indices(table, sort_keys=[("group", "ascending"), ("order", "ascending")]).to_numpy()
-        rows, bounds = self._ends(rows.astype(np.int64), targets[rows], n)
+        rows, bounds = self._kept(
+            np.arange(len(targets)), targets, times(states.order), partial(_ties, states.order), n
+        )
         at = pa.array(rows)
         return Sequences(bounds, states.order.take(at), states.values.take(at))
 
@@ -108,8 +110,17 @@ class Ordered:
         values = pa.concat_arrays([part.values for part in parts])
         return Sequences(joined([part.bounds for part in parts]), order, values)
 
-    def _ends(self, rows: Ints, groups: Ints, n: int) -> tuple[Ints, Ints]:
-        """Those rows, sorted by group and order, that are among the k at the kept end of their group; their bounds."""
-        place, counts = places(groups, n)
-        kept = place >= counts[groups] - self._k if self._newest else place < self._k
+    def _kept(self, rows: Ints, groups: Ints, times: Ints, ties: Rest, n: int) -> tuple[Ints, Ints]:
+        """Those of the rows that are among the k at the kept end of their group, by group and order; their bounds."""
+        if self._k == 1:
+            ends = np.full(n, _LEAST if self._newest else _GREATEST)
+            (np.maximum if self._newest else np.minimum).at(ends, groups[rows], times[rows])
+            rows = rows[times[rows] == ends[groups[rows]]]
+        rows = rows[by_group(groups[rows], times[rows], lambda some: ties(rows[some]))]
+        place, counts = places(groups[rows], n)
+        kept = place >= counts[groups[rows]] - self._k if self._newest else place < self._k
         return rows[kept], starts(np.minimum(counts, self._k))
+
+
+def _ties(order: pa.BinaryArray, rows: Ints) -> list[Ints]:
+    return [ranks(order.take(pa.array(rows)))[0]]

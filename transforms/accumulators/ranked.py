@@ -12,7 +12,8 @@ from transforms.accumulators.base import Finished, Inputs, Ints
 from transforms.accumulators.blobs import pack, unpack
 from transforms.accumulators.counts import present
 from transforms.accumulators.ragged import entries, joined, lists, owners, places, starts
-from transforms.accumulators.values import canonical, from_sections, ranks, section_count, to_sections
+from transforms.accumulators.sorting import by_group
+from transforms.accumulators.values import canonical, from_sections, section_count, sortable, to_sections
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Ranked:
         return Ranking(joined([part.bounds for part in parts]), values)
 
     def _best(self, values: pa.Array, groups: Ints, n: int) -> Ranking:
-        codes, count = ranks(values)
-        order = np.argsort(groups * count + (count - 1 - codes if self._greatest else codes))
+        numbers = sortable(values)
+        order = by_group(groups, ~numbers if self._greatest else numbers)
         place, counts = places(groups[order], n)
         best = order[place < self._k]
         return Ranking(starts(np.minimum(counts, self._k)), canonical(values.take(pa.array(best))))

@@ -68,20 +68,37 @@ def ranks(values: pa.Array) -> tuple[Ints, int]:
     Raises:
         ValueError: the type has no order (list, map, struct).
     """
-    kind = values.type
-    if pa.types.is_nested(kind):
-        raise ValueError(f"values of type {kind} have no order and cannot be told apart in a state")
-    if kind in _FIXED or pa.types.is_timestamp(kind):
-        numbers = _native(canonical(values))
-        if numbers.dtype.kind == "f":
-            bits = numbers.astype(np.float64).view(np.int64)
-            numbers = bits ^ ((bits >> 63) & _SIGN_OUT)
-        return _dense(numbers.astype(np.int64))
+    if _numeric(values.type):
+        return _dense(sortable(values))
     codes = values.dictionary_encode()
     order = pc.sort_indices(codes.dictionary).to_numpy()
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     return places[codes.indices.to_numpy()], max(len(order), 1)
+
+
+def sortable(values: pa.Array) -> Ints:
+    """An integer for each value, in the order of `ranks`: equal ones for equal values, smaller ones for smaller values.
+
+    Args:
+        values: `pa.Array[n]` of a scalar type, without nulls.
+
+    Raises:
+        ValueError: the type has no order (list, map, struct).
+    """
+    if not _numeric(values.type):
+        return ranks(values)[0]
+    numbers = _native(canonical(values))
+    if numbers.dtype.kind != "f":
+        return numbers.astype(np.int64)
+    bits = numbers.astype(np.float64).view(np.int64)
+    return np.asarray(bits ^ ((bits >> 63) & _SIGN_OUT), np.int64)
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        raise ValueError(f"values of type {kind} have no order and cannot be told apart in a state")
+    return kind in _FIXED or pa.types.is_timestamp(kind)
 
 
 def _dense(numbers: Ints) -> tuple[Ints, int]:
