@@ -58,7 +58,7 @@ def by_group(groups: Ints, numbers: Ints, rest: Rest | None = None) -> Ints:
 
 def _runs_that_differ(same: npt.NDArray[np.bool_], numbers: Ints) -> npt.NDArray[np.bool_]:
     """Of the pairs of neighbours that are the `same`, those in runs in which not all numbers are equal."""
-    differ = same & (numbers[1:] != numbers[:-1])
+    differ: npt.NDArray[np.bool_] = same & (numbers[1:] != numbers[:-1])
     if not differ.any():
         return differ
     run = np.concatenate(([0], np.cumsum(~same)))
