@@ -18,29 +18,24 @@ import polars as pl
 HOPS = "5m,1h,6h"
 
 
-def main() -> None:
-    """Reads, folds, writes and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parquet", help="file, or pattern of files, of events")
-    parser.add_argument("out", type=Path, help="folder to write to")
-    parser.add_argument("--key", default="user_id")
-    parser.add_argument("--time", default="ts")
-    parser.add_argument("--value", default="price")
-    parser.add_argument("--hops", default=HOPS, help=f"tile lengths (default {HOPS})")
-    given = parser.parse_args()
+def build(
+    file: str, out: str, key: str = "user_id", instant: str = "ts", value: str = "price", hops: str = HOPS
+) -> dict[str, float]:
+    """Reads, folds and writes; says how many events and tiles there were, and the seconds and CPU seconds taken."""
     begun = time.perf_counter(), time.process_time()
-    given.out.mkdir(parents=True, exist_ok=True)
-    events = pl.read_parquet(given.parquet)
-    events.write_parquet(given.out / "rows.parquet", compression="zstd")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    events = pl.read_parquet(file)
+    events.write_parquet(folder / "rows.parquet", compression="zstd")
     tiles = 0
-    with sqlite3.connect(given.out / "online.db") as online:
+    with sqlite3.connect(folder / "online.db") as online:
         online.execute("PRAGMA journal_mode=WAL")
-        for hop in given.hops.split(","):
-            tile = pl.col(given.time).dt.truncate(hop).alias("tile")
-            value = pl.col(given.value)
-            states = [value.sum().alias("sum"), pl.len().alias("count"), value.min().alias("min")]
-            folded = events.group_by(pl.col(given.key).alias("key"), tile).agg(*states, value.max().alias("max"))
-            folded.write_parquet(given.out / f"tiles_{hop}.parquet", compression="zstd")
+        for hop in hops.split(","):
+            tile, number = pl.col(instant).dt.truncate(hop).alias("tile"), pl.col(value)
+            states = [number.sum().alias("sum"), pl.len().alias("count")]
+            states += [number.min().alias("min"), number.max().alias("max")]
+            folded = events.group_by(pl.col(key).alias("key"), tile).agg(states)
+            folded.write_parquet(folder / f"tiles_{hop}.parquet", compression="zstd")
             columns = "key, tile, sum, count, min, max, PRIMARY KEY (key, tile)"
             online.execute(f"CREATE TABLE tiles_{hop} ({columns}) WITHOUT ROWID")
             rows = folded.with_columns(pl.col("tile").to_physical()).iter_rows()
@@ -48,7 +43,19 @@ def main() -> None:
             tiles += len(folded)
     online.close()
     seconds, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
-    print(json.dumps({"events": len(events), "tiles": tiles, "seconds": seconds, "cpu": cpu}))
+    return {"events": len(events), "tiles": tiles, "seconds": seconds, "cpu": cpu}
+
+
+def main() -> None:
+    """Builds what the command line asks for and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", help="file, or pattern of files, of events")
+    parser.add_argument("out", help="folder to write to")
+    parser.add_argument("--key", default="user_id")
+    parser.add_argument("--instant", default="ts")
+    parser.add_argument("--value", default="price")
+    parser.add_argument("--hops", default=HOPS, help=f"lengths of tiles (default {HOPS})")
+    print(json.dumps(build(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":
