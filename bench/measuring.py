@@ -135,7 +135,11 @@ def medians(function: str, arguments: Mapping[str, Any], times: int = 3) -> dict
     Returns:
         The median of each number, and of the whole process: `process_seconds`, `process_cpu`, `process_mb`.
     """
-    done = runs(call(function, arguments), times)
+    return middle(runs(call(function, arguments), times))
+
+
+def middle(done: Sequence[Run]) -> dict[str, float]:
+    """Medians over runs, as `medians` gives them."""
     names = {name for one in done for name, value in one.answer.items() if isinstance(value, int | float)}
     figures = {name: statistics.median(one.answer[name] for one in done) for name in sorted(names)}
     figures["process_seconds"] = statistics.median(one.seconds for one in done)
