@@ -18,7 +18,7 @@ _OVERHEAD = 320
 
 
 class CellCache:
-    """Contents of cells by (block, lane, key, tile), the least recently used dropped first.
+    """Contents of cells by (block, lane, key, tile), the least recently used dropped first when it shrinks.
 
     Args:
         budget: bytes that the cached cells may take, their keys and the cache's own tables included.
@@ -85,7 +85,7 @@ class CellCache:
         return versions, blobs
 
     def put(self, cells: Cells) -> None:
-        """Keeps cells that the store has just taken."""
+        """Keeps cells; they stay until the cache is told to shrink."""
         if not len(cells):
             return
         slot = (cells.block, cells.lane)
@@ -97,6 +97,14 @@ class CellCache:
             self._cells[place] = (version, blob)
             self.bytes += len(blob) - len(before[1]) if before else len(blob) + len(key) + _OVERHEAD
         self._newest[slot] = max(self._newest[slot], int(cells.tiles.max()))
+
+    @property
+    def full(self) -> bool:
+        """Whether the cells take more than the budget."""
+        return self.bytes > self._budget
+
+    def shrink(self) -> None:
+        """Drops cells until the rest fits the budget; all of them must be in the store."""
         while self.bytes > self._budget and self._cells:
             (owner, key, _), (_, blob) = self._cells.popitem(last=False)
             self.bytes -= len(blob) + len(key) + _OVERHEAD

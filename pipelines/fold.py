@@ -54,14 +54,60 @@ class BlockFold:
             rows, lane, lambda keys, tiles: self._cache.lookup(self.block.id, lane, keys, tiles, read)
         )
 
-    def keep(self, cells: Cells) -> None:
-        """Caches cells that the store has taken."""
-        if self._tiles is not None:
-            self._cache.put(cells)
+    def keep(self, cells: Cells, lane: str) -> int:
+        """Caches cells; start (µs) of the newest one that the lane ever had, `NO_CELL` for latest cells."""
+        if self._tiles is None:
+            return NO_CELL
+        self._cache.put(cells)
+        return self._cache.newest(self.block.id, lane)
+
+
+@dataclass
+class Waiting:
+    """Cells of one block and one lane that are folded and not yet written; later ones replace earlier ones.
+
+    Attributes:
+        block: the block.
+        bytes: of all contents that wait, replaced ones too.
+    """
+
+    block: Block
+    bytes: int = 0
+    _parts: list[Cells] = field(default_factory=list)
+
+    def add(self, cells: Cells) -> None:
+        """Takes cells that follow from later rows than all before."""
+        if len(cells):
+            self._parts.append(cells)
+            self.bytes += sum(map(len, cells.blobs))
+
+    def cells(self) -> list[Cells]:
+        """The cells to write, none twice."""
+        if len(self._parts) < 2 or self.block.kind == "latest":
+            return self._parts
+        first = self._parts[0]
+        newest = {
+            (key, tile): (version, blob)
+            for part in self._parts
+            for key, tile, version, blob in zip(
+                part.keys, part.tiles.tolist(), part.versions.tolist(), part.blobs, strict=True
+            )
+        }
+        places = sorted(newest)
+        return [
+            Cells(
+                first.block,
+                first.lane,
+                [key for key, _ in places],
+                np.asarray([tile for _, tile in places], np.int64),
+                np.asarray([newest[place][0] for place in places], np.int64),
+                [newest[place][1] for place in places],
+            )
+        ]
 
 
 class OnlineFold:
-    """Takes rows of all lanes, and on a flush writes what they change: one store call per entity.
+    """Takes rows of all lanes, folds them on a flush, and writes what they change: one store call per entity.
 
     A batch that begins after its lane's position is a gap and refused; what lies below it is passed over.
 
@@ -70,15 +116,20 @@ class OnlineFold:
         store: the online store.
         progress: as the stores have it.
         cache: the cache of cells.
+        patience: bytes of cells that may wait, so that a cell that many bundles change is written once.
     """
 
-    def __init__(self, views: Sequence[FedView], store: CellWriter, progress: Progress, cache: CellCache) -> None:
-        self._store, self._progress, self._cache = store, progress, cache
+    def __init__(
+        self, views: Sequence[FedView], store: CellWriter, progress: Progress, cache: CellCache, patience: int = 0
+    ) -> None:
+        self._store, self._progress, self._cache, self._patience = store, progress, cache, patience
         self._folds = {
             fed.view.name: [BlockFold(block, fed.view, store, cache) for block in fed.blocks] for fed in views
         }
         self._taken: dict[tuple[str, str], int] = {}
         self._marks: dict[tuple[str, str], int] = {}
+        self._newest: dict[tuple[str, str], int] = {}
+        self._waiting: dict[tuple[str, str], Waiting] = {}
         self._held: dict[tuple[str, str], _Held] = {}
         self._lacking = progress.unsealed(views)
         store.prepare(sorted({fed.view.entity.name for fed in views}))
@@ -101,47 +152,49 @@ class OnlineFold:
         self._held.setdefault(place, _Held(envelope.lane)).batches.append(after(batch, taken))
         self._taken[place] = envelope.end
 
-    def flush(self, report: Callable[[Lane, pa.RecordBatch], None]) -> None:
-        """Folds and writes all that was taken since the last flush.
+    def flush(self, report: Callable[[Lane, pa.RecordBatch], None], everything: bool = True) -> None:
+        """Folds all that was taken since the last flush, and writes what has waited long enough.
 
         Args:
-            report: told of the rows of each lane once they are in the store.
+            report: told of the rows of each lane once they are folded and, if due, in the store.
+            everything: whether nothing may wait any longer.
         """
-        writes: dict[str, tuple[list[tuple[BlockFold, Cells]], list[Mark]]] = {}
         for (view, text), held in self._held.items():
             rows = _together(held.batches)
             for fold in self._folds[view]:
-                mark = self._marks[fold.block.id, text]
-                cells = fold.cells(after(rows, mark), text)
-                newest = self._newest(fold.block, text, cells)
-                done = writes.setdefault(fold.block.entity, ([], []))
-                done[0].append((fold, cells))
-                done[1].append(Mark(fold.block.id, text, self._taken[view, text], newest))
-        for entity, (folded, marks) in writes.items():
-            self._store.write(entity, [cells for _, cells in folded], marks)
-            for fold, cells in folded:
-                fold.keep(cells)
-            self._marks.update(
-                {(mark.log, mark.lane): max(mark.offset, self._marks[mark.log, mark.lane]) for mark in marks}
-            )
-        if writes:
-            self._seal(fold.block for folded, _ in writes.values() for fold, _ in folded)
+                place = (fold.block.id, text)
+                cells = fold.cells(after(rows, self._marks[place]), text)
+                self._waiting.setdefault(place, Waiting(fold.block)).add(cells)
+                self._marks[place] = max(self._marks[place], self._taken[view, text])
+                self._newest[place] = fold.keep(cells, text)
+        if everything or self._cache.full or sum(wait.bytes for wait in self._waiting.values()) > self._patience:
+            self._write()
         reported, self._held = self._held, {}
         for held in reported.values():
             report(held.lane, _together(held.batches))
+
+    def _write(self) -> None:
+        writes: dict[str, tuple[list[Cells], list[Mark]]] = {}
+        for (block, lane), waiting in self._waiting.items():
+            cells, marks = writes.setdefault(waiting.block.entity, ([], []))
+            cells += waiting.cells()
+            marks.append(Mark(block, lane, self._marks[block, lane], self._newest[block, lane]))
+        for entity, (cells, marks) in writes.items():
+            self._store.write(entity, cells, marks)
+        self._cache.shrink()
+        written, self._waiting = self._waiting, {}
+        if written:
+            self._seal(waiting.block for waiting in written.values())
 
     def _begin(self, view: str, lane: Lane) -> None:
         for fold in self._folds[view]:
             mark = self._progress.marks.get((fold.block.id, lane.text))
             offset, newest = (0, NO_CELL) if mark is None else (mark.offset, mark.newest)
             self._marks[fold.block.id, lane.text] = offset
+            self._newest[fold.block.id, lane.text] = newest
             self._cache.begin(fold.block.id, lane.text, newest, whole=offset == 0)
         marks = [self._marks[fold.block.id, lane.text] for fold in self._folds[view]]
         self._taken[view, lane.text] = min(marks) if marks else 0
-
-    def _newest(self, block: Block, lane: str, cells: Cells) -> int:
-        before = self._cache.newest(block.id, lane)
-        return max(before, int(cells.tiles.max())) if len(cells) and block.kind == "tiles" else before
 
     def _seal(self, blocks: Iterable[Block]) -> None:
         """Marks blocks sealed that have caught up with the history they were to catch up with."""

@@ -29,6 +29,7 @@ class Pace:
         hold: µs after which a bundle ends, come what may.
         linger: µs after its first record when a bundle ends.
         poll: µs between two looks at logs that had nothing.
+        patience: bytes of folded cells that may wait for more rows before they are written.
     """
 
     lane_rows: int = 20_000
@@ -37,6 +38,7 @@ class Pace:
     hold: int = 500_000
     linger: int = 10_000
     poll: int = 10_000
+    patience: int = 0
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Work:
         progress = Progress.read(self._offline, self._online, job.sources, job.views)
         self.monitor = Monitor(fed.view.name for fed in job.views)
         self.feed = Feed(job.lanes, self._reader)
-        self.fold = OnlineFold(job.views, self._online, progress, CellCache(job.cache_bytes))
+        self.fold = OnlineFold(job.views, self._online, progress, CellCache(job.cache_bytes), job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
         seams = {task.lane.text: task.seam for task in job.lanes}
         self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
@@ -113,9 +113,9 @@ class Work:
                 done += sum(entry.end <= self.feed.positions[task.lane.text] for entry in ahead)
         return done, total
 
-    def flush_online(self) -> None:
-        """Folds and writes what the bundle brought."""
-        self.fold.flush(self._stored)
+    def flush_online(self, everything: bool = False) -> None:
+        """Folds what the bundle brought, and writes it if it is due or everything is wanted."""
+        self.fold.flush(self._stored, everything)
 
     def flush_offline(self, everything: bool = False) -> None:
         """Commits what is held, if it is due or everything is wanted."""
@@ -130,7 +130,7 @@ class Work:
                 del _OPEN[self.job.name]
         try:
             if self.error is None:
-                self.flush_online()
+                self.flush_online(everything=True)
                 self.flush_offline(everything=True)
         finally:
             self.feed.close()
