@@ -40,6 +40,13 @@ def shown(look: Callable[[], Snapshot], out: TextIO | None) -> Iterator[None]:
             out.flush()
 
 
+def note(out: TextIO | None, text: str) -> None:
+    """Says something on a line of its own, whatever is shown live."""
+    if out is not None:
+        out.write(f"{_CLEAR if out.isatty() else ''}{text}\n")
+        out.flush()
+
+
 def _show(look: Callable[[], Snapshot], out: TextIO, over: threading.Event, live: bool) -> None:
     before = look()
     while not over.wait(LIVE_SECONDS if live else LOG_SECONDS):

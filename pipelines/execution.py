@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from pipelines.display import shown
 from pipelines.graph import COMPOSITE, FeaturePipeline
+from pipelines.heartbeat import Heartbeat, beating
 from pipelines.job import Job, pickled
 from pipelines.monitor import Snapshot
 from pipelines.reader import Lanes
@@ -34,6 +35,7 @@ class Launch:
         bounded: whether the reader ends where its lanes do.
         seconds: after which an unbounded run ends, or None.
         out: where the run shows what it does, or None.
+        stop: ends the run when it is set; None: the run listens for signals and the time itself.
     """
 
     runner: str
@@ -42,6 +44,7 @@ class Launch:
     bounded: bool
     seconds: float | None
     out: TextIO | None
+    stop: threading.Event | None = None
 
 
 def build(job: JobRef, launch: Launch) -> Any:
@@ -65,7 +68,8 @@ def execute(job: Job, launch: Launch) -> RunReport:
     work = ref.open()
     try:
         if job.lanes:
-            with _stopping(work, launch), shown(lambda: look(work), launch.out):
+            heartbeat = beating(_heartbeat(work, launch), job.stores.online)
+            with _stopping(work, launch), shown(lambda: look(work), launch.out), heartbeat:
                 build(ref, launch).run().wait_until_finish()
     except BaseException as error:
         work.error = work.error or error
@@ -87,29 +91,51 @@ def look(work: Work) -> Snapshot:
     return work.monitor.snapshot(work.clock.elapsed(), work.lag(), done, files)
 
 
+def _heartbeat(work: Work, launch: Launch) -> Heartbeat:
+    job = work.job
+    return Heartbeat(
+        job.name,
+        "batch" if launch.bounded else "stream",
+        sorted({task.lane.source for task in job.lanes}),
+        job.clock,
+        lambda: (work.monitor.events, work.lag()),
+    )
+
+
 @contextmanager
 def _stopping(work: Work, launch: Launch) -> Iterator[None]:
-    """Lets signals, and the time that the run was given, end it cleanly."""
-    with _signals(work):
-        timer = None if launch.seconds is None else threading.Timer(launch.seconds, work.stop.set)
-        if timer is not None:
-            timer.start()
-        try:
-            yield
-        finally:
-            if timer is not None:
-                timer.cancel()
-                timer.join()
+    """Lets signals, and the time that the run was given, end it cleanly, unless somebody else sees to that."""
+    if launch.stop is not None:
+        work.stop = launch.stop
+        yield
+        return
+    with ended_by_signals(work.stop.set), ended_after(launch.seconds, work.stop.set):
+        yield
 
 
 @contextmanager
-def _signals(work: Work) -> Iterator[None]:
+def ended_after(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, calls `end` once so many seconds are over, if a number is given."""
+    timer = None if seconds is None else threading.Timer(seconds, end)
+    if timer is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+
+
+@contextmanager
+def ended_by_signals(end: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, SIGTERM and SIGINT call `end` and nothing else; in any but the main thread, no change."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        work.stop.set()
+        end()
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:

@@ -26,10 +26,12 @@ class FedView:
     Attributes:
         view: the compiled view.
         blocks: the applied blocks of its features.
+        seals: whether a block that has caught up is marked sealed; not if a later run is to take it further first.
     """
 
     view: CompiledView
     blocks: tuple[Block, ...]
+    seals: bool = True
 
     @property
     def table(self) -> str:
@@ -108,6 +110,12 @@ class Progress:
         wanted = [self.tables.get(events_table(source), {}) for source in sources]
         return sorted({Lane.parse(text) for table in wanted for text, _ in table}, key=lambda lane: lane.sort_key)
 
+    def behind(self, fed: FedView) -> tuple[bool, tuple[Block, ...]]:
+        """Whether a view's rows, and which of its blocks, lack something that `events` holds."""
+        lanes = self.lanes(fed.view.rules)
+        rows = any(self.rows(lane, fed) < self.events(lane) for lane in lanes)
+        return rows, tuple(b for b in fed.blocks if any(self.block(lane, b) < self.events(lane) for lane in lanes))
+
     def unsealed(self, views: Sequence[FedView]) -> dict[str, dict[str, int]]:
         """Blocks that have not caught up yet, and what each lacks: lane text -> offset that it must reach.
 
@@ -116,7 +124,7 @@ class Progress:
         lacking: dict[str, dict[str, int]] = {}
         for fed in views:
             targets = {lane.text: self.events(lane) for lane in self.lanes(fed.view.rules)}
-            for block in fed.blocks:
+            for block in fed.blocks if fed.seals else ():
                 if (block.id, SEALED) not in self.marks:
                     lacking[block.id] = targets
         return lacking

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TextIO, TypeVar
 
 from pipelines.clock import Clock
 from pipelines.progress import FedView
-from pipelines.settings import Settings
+from pipelines.settings import FILE, Settings
 from pipelines.stores import Stores
 from pipelines.topics import EmbeddedTopics
 from schemas.errors import RequestError, did_you_mean
@@ -106,6 +107,21 @@ class Project:
             for name, view in views.items()
             if read & set(view.rules)
         ]
+
+    def again(self) -> Project:
+        """The project with its definitions, and the settings of sources, read anew from their files; stores stay.
+
+        Raises:
+            RequestError: its definitions were made in code.
+            SettingsError: the settings are wrong now.
+        """
+        if not self.registry.modules:
+            raise RequestError("definitions made in code cannot be read anew; end the run and start it with them")
+        settings = self.settings
+        if (settings.folder / FILE).is_file():
+            now = Settings.load(settings.folder, settings.env)
+            settings = replace(settings, definitions=now.definitions, sources=now.sources)
+        return Project(settings, Registry.load(list(settings.definitions)), self.out, self.clock)
 
     def close(self) -> None:
         """Closes the stores that were opened."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-AGES = (("under 1m", 60_000_000), ("under 1h", 3_600_000_000), ("under 1d", 86_400_000_000), ("1d and more", 1 << 62))
+DAY = 86_400_000_000
+AGES = (("<1m", 60_000_000), ("<1h", 3_600_000_000), ("<1d", DAY), ("<7d", 7 * DAY), ("older", 1 << 62))
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class ViewReport:
     skipped: int = 0
     dead_letters: int = 0
 
+    def plus(self, other: ViewReport) -> ViewReport:
+        """Both together."""
+        return ViewReport(self.rows + other.rows, self.skipped + other.skipped, self.dead_letters + other.dead_letters)
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -35,7 +41,8 @@ class RunReport:
         late: events older than one that their lane had brought before.
         seconds: of the run, by the clock.
         views: per view.
-        late_by_age: late events by how much older they were.
+        late_by_age: late events by how much older they were than the newest that their lane had brought: "<1m", "<1h",
+            "<1d", "<7d" and "older", each without those before it.
     """
 
     events: int
@@ -46,6 +53,30 @@ class RunReport:
     seconds: float
     views: Mapping[str, ViewReport]
     late_by_age: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def joined(reports: Sequence[RunReport], seconds: float) -> RunReport:
+        """One report of a run that went on in several pipelines.
+
+        Args:
+            reports: of the pipelines.
+            seconds: of the whole run.
+        """
+        views: dict[str, ViewReport] = {}
+        ages: Counter[str] = Counter(dict.fromkeys((name for name, _ in AGES), 0))
+        for report in reports:
+            views |= {name: views.get(name, ViewReport()).plus(view) for name, view in report.views.items()}
+            ages.update(report.late_by_age)
+        return RunReport(
+            sum(report.events for report in reports),
+            sum(report.rows for report in reports),
+            sum(report.skipped for report in reports),
+            sum(report.dead_letters for report in reports),
+            sum(report.late for report in reports),
+            seconds,
+            views,
+            dict(ages),
+        )
 
     def __str__(self) -> str:
         rate = self.events / self.seconds if self.seconds else 0.0

@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
         pa.field("seconds", pa.float64()),
         *(pa.field(name, pa.int64()) for name in COUNTS),
         pa.field("views", pa.string()),
+        pa.field("late_by_age", pa.string()),
     ]
 )
 
@@ -38,5 +39,6 @@ def log_run(offline: OfflineStore, name: str, bounded: bool, started: int, repor
     views = json.dumps({view: asdict(counts) for view, counts in report.views.items()})
     row = [name, "batch" if bounded else "stream", started, report.seconds]
     row += [getattr(report, count) for count in COUNTS]
-    arrays = [pa.array([value], field.type) for value, field in zip([*row, views], SCHEMA, strict=True)]
+    row += [views, json.dumps(report.late_by_age)]
+    arrays = [pa.array([value], field.type) for value, field in zip(row, SCHEMA, strict=True)]
     offline.append(TABLE, [pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)], {})

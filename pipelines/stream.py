@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 
+from pipelines.backfill import Backfill, Parts
+from pipelines.definition_watch import DefinitionWatch
+from pipelines.display import note
+from pipelines.execution import Launch, ended_after, ended_by_signals, execute
+from pipelines.job import Pace
 from pipelines.lane_plan import plan_lanes
 from pipelines.lanes.topic import topic_lanes
-from pipelines.launch import launch
-from pipelines.progress import Progress
+from pipelines.launch import launch, make_job
+from pipelines.progress import FedView, Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
+from pipelines.run_log import log_run
 from schemas.errors import RequestError
 from schemas.lane import Lane
+from schemas.source import Source
+from serving.deployment import Deployment
 
 CAUGHT_UP = "caught_up"
 
@@ -32,15 +43,112 @@ def run_stream(project: Project, views: Iterable[str] | None, until: str | float
     number = isinstance(until, int | float) and not isinstance(until, bool)
     if not (until is None or until == CAUGHT_UP or (number and float(until or 0) > 0)):
         raise RequestError(f"until={until!r}: give {CAUGHT_UP!r}, a number of seconds above 0, or None")
-    chosen = project.sources(None)
-    topics = {name: topic for name in chosen if (topic := project.topic(name)) is not None}
+    names = None if views is None else [views] if isinstance(views, str) else list(views)
+    if until != CAUGHT_UP:
+        return Stream(project, names, float(until) if number and until is not None else None).run()
+    sources = project.sources(None)
+    ends = _topic_ends(project, sources)
+    fed = project.fed_views(project.checked_deployment(), names, sources)
+    progress = Progress.read(project.offline, project.online, sources, fed)
+    tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
+    return launch(project, sources, fed, tasks, {}, bounded=False)
+
+
+class Stream:
+    """A stream that goes on until it is ended, through every change of what is applied.
+
+    It is a row of pipelines, each ended at the border of a bundle with all that it took in stored. A new one begins
+    when other definitions were applied, and when blocks that were behind are near enough to go on with the others.
+
+    Args:
+        project: the project.
+        views: names of the views to feed, or None for all.
+        seconds: after which it ends, or None.
+    """
+
+    def __init__(self, project: Project, views: list[str] | None, seconds: float | None) -> None:
+        self._project, self._views, self._seconds = project, views, seconds
+        self._ended, self._stop = threading.Event(), threading.Event()
+        self._reports: list[RunReport] = []
+
+    def run(self) -> RunReport:
+        """Runs to the end, and says what it did in all."""
+        project, clock = self._project, self._project.clock
+        started, begun = clock.now(), clock.elapsed()
+        together = False
+        with ExitStack() as opened, ended_by_signals(self._end), ended_after(self._seconds, self._end):
+            deployment = project.checked_deployment()
+            while True:
+                watch, together = self._pipeline(project, deployment, together)
+                if self._ended.is_set() or not (together or watch.found is not None):
+                    break
+                if watch.found is not None:
+                    project, together = watch.found, False
+                    opened.callback(project.close)
+                    deployment = project.checked_deployment()
+                    self._views = _still_there(self._views, project)
+                    note(project.out, f"took up the definitions applied as version {deployment.version}")
+        report = RunReport.joined(self._reports, (clock.elapsed() - begun) / 1e6)
+        log_run(self._project.offline, uuid.uuid4().hex, False, started, report)
+        return report
+
+    def _pipeline(self, project: Project, deployment: Deployment, together: bool) -> tuple[DefinitionWatch, bool]:
+        """Runs one pipeline to its end; the watch over it, and whether all blocks are to go on together after it."""
+        self._stop = threading.Event()
+        if self._ended.is_set():
+            self._stop.set()
+        sources = project.sources(None)
+        ends = _topic_ends(project, sources)
+        fed = tuple(project.fed_views(deployment, self._views, sources))
+        progress = Progress.read(project.offline, project.online, sources, fed)
+        parts = Parts.of(fed, progress)
+        beside = bool(parts.ready and parts.behind) and not together
+        live = parts.ready if beside else fed
+        watch = DefinitionWatch(project, deployment.version, self._stop.set)
+        backfill = Backfill(project, sources, fed, self._stop.set)
+        if beside:
+            names = ", ".join(part.view.name for part in parts.behind)
+            note(project.out, f"filling from history beside the stream: {names}")
+        with watch, backfill if beside else ExitStack():
+            self._reports.append(self._follow(project, sources, live, progress, ends))
+        self._reports += backfill.reports
+        return watch, backfill.near
+
+    def _follow(
+        self,
+        project: Project,
+        sources: Mapping[str, Source],
+        fed: tuple[FedView, ...],
+        progress: Progress,
+        ends: Mapping[Lane, int],
+    ) -> RunReport:
+        tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
+        job = make_job(project, sources, fed, tasks, {}, Pace(), ends=False)
+        runner, modules = project.settings.run.runner, project.registry.modules
+        return execute(job, Launch(runner, (), modules, bounded=False, seconds=None, out=project.out, stop=self._stop))
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._stop.set()
+
+
+def _topic_ends(project: Project, sources: Mapping[str, Source]) -> dict[Lane, int]:
+    topics = {name: topic for name in sources if (topic := project.topic(name)) is not None}
     if not topics:
-        raise RequestError(f"no source has a topic to follow ({', '.join(chosen)}); twinbeam run batch reads files")
-    fed = project.fed_views(project.checked_deployment(), views, chosen)
-    progress = Progress.read(project.offline, project.online, chosen, fed)
+        raise RequestError(f"no source has a topic to follow ({', '.join(sources)}); twinbeam run batch reads files")
     ends: dict[Lane, int] = {}
     for name, topic in topics.items():
         ends |= topic_lanes(project.topics, name, topic)
-    tasks = plan_lanes(chosen, fed, progress, ends, unbounded=True)
-    seconds = float(until) if number and until is not None else None
-    return launch(project, chosen, fed, tasks, {}, bounded=False, ends=until == CAUGHT_UP, seconds=seconds)
+    return ends
+
+
+def _still_there(views: list[str] | None, project: Project) -> list[str] | None:
+    """Those of the views asked for that there still are.
+
+    Raises:
+        RequestError: none is left.
+    """
+    left = None if views is None else [name for name in views if name in project.catalog.views]
+    if views and not left:
+        raise RequestError(f"{', '.join(views)}: removed from the definitions applied now; nothing is left to feed")
+    return left
