@@ -11,6 +11,7 @@ from typing import Any, Self, TextIO
 
 from pipelines import batch, stream
 from pipelines.clock import SystemClock
+from pipelines.heartbeat import RunStatus, alive_runs
 from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
@@ -132,6 +133,10 @@ class Platform:
             until: "caught_up", seconds, or None to go on until a signal.
         """
         return stream.run_stream(self._project, views, until)
+
+    def status(self) -> list[RunStatus]:
+        """Runs of the project that are alive, on any machine; one that was killed counts for a few more seconds."""
+        return alive_runs(self._project.online, self._now())
 
     def publish(self, source: str, events: Any) -> dict[str, int]:
         """Appends events to a source's topic; returns once they are durable.
