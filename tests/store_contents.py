@@ -1,0 +1,101 @@
+"""What both stores of a project hold, byte for byte, so that two projects can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.platform import Platform
+from pipelines.stores import Stores
+from schemas.lane import Lane
+from schemas.state import Block
+from serving.deployment import Deployment
+from serving.stores.base import Mark, Slice
+from transforms.keys import encode_keys
+
+EVERYTHING = -(2**63)
+TABLES = ("events/", "rows/", "dead_letters/")
+PLACES = ("_lane", "_offset", "_part")
+Cell = tuple[str, bytes, int, str, int, bytes]
+
+
+def blocks(platform: Platform) -> list[Block]:
+    """Blocks applied, of all views."""
+    return [block for held in Deployment.load(platform.offline).blocks.values() for block in held]
+
+
+def marks(platform: Platform) -> set[Mark]:
+    """Marks of all blocks."""
+    online = Stores.of(platform.settings).online()
+    found = online.marks([block.id for block in blocks(platform)])
+    online.close()
+    return set(found)
+
+
+def folded(platform: Platform) -> int:
+    """A number that grows with every write of cells."""
+    return sum(mark.offset for mark in marks(platform))
+
+
+def cells(platform: Platform, keys: Sequence[bytes]) -> set[Cell]:
+    """Cells of the keys in all blocks: block, key, tile, lane, version, content."""
+    online = Stores.of(platform.settings).online()
+    found: set[Cell] = set()
+    for block in blocks(platform):
+        read = online.read(block.entity, keys, [Slice(block.id, EVERYTHING)])
+        parts: list[list[Any]] = [read.key.tolist(), read.tile.tolist(), read.lane, read.version.tolist(), read.blob]
+        for key, tile, lane, version, blob in zip(*parts, strict=True):
+            found.add((block.id, keys[key], tile, lane, version, blob))
+    online.close()
+    return found
+
+
+def table(platform: Platform, name: str) -> pa.Table:
+    """Rows of an offline table in the order of their places, each of which there is once."""
+    rows = platform.offline.read(name)
+    if name.startswith("dead_letters/"):
+        order = ["_lane", "_offset", "view"]
+    else:
+        order = [place for place in PLACES if place in rows.column_names]
+    rows = rows.sort_by([(place, "ascending") for place in order]).combine_chunks()
+    places = list(zip(*(rows.column(place).to_pylist() for place in order), strict=True))
+    assert len(places) == len(set(places)), f"{name}: a row is there twice"
+    return rows
+
+
+def assert_same(one: Platform, other: Platform, users: int) -> None:
+    """Both projects hold the same rows, each once, and the same bytes in the same cells, of users 0 to `users` - 1."""
+    names = [name for name in one.offline.tables() if name.startswith(TABLES)]
+    assert names == [name for name in other.offline.tables() if name.startswith(TABLES)]
+    for name in names:
+        here, there = table(one, name), table(other, name)
+        assert here.num_rows == there.num_rows, name
+        assert here.select(there.column_names).equals(there), name
+    keys: list[bytes] = encode_keys([pa.array(range(users), pa.int64())]).to_pylist()
+    held, wanted = cells(one, keys), cells(other, keys)
+    assert len(wanted) > users
+    assert {cell[:5] for cell in held} == {cell[:5] for cell in wanted}
+    assert held == wanted
+    assert marks(one) == marks(other)
+
+
+def published(platform: Platform, topic: str) -> int:
+    """Records in a topic."""
+    return sum(platform.topics.ends(topic).values())
+
+
+def taken(platform: Platform, source: str) -> int:
+    """Records of a source's topic that the offline store has, as events or as dead letters without a view."""
+    dead = f"dead_letters/{source}"
+    letters = platform.offline.read(dead, ["_lane", "view"]).to_pylist() if platform.offline.exists(dead) else []
+    lanes = [row["_lane"] for row in letters if row["view"] is None]
+    lanes += platform.offline.read(f"events/{source}", ["_lane"]).column(0).to_pylist()
+    return sum(Lane.parse(lane).kind == "topic" for lane in lanes)
+
+
+def online_file(folder: Path) -> Path:
+    """The online store's file of a project with the default settings."""
+    return folder / "store" / "online.db"
