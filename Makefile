@@ -47,8 +47,8 @@ format: setup ## Formats the code and mends what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measures speed on this machine
-	@$(BIN)/python -m bench.operations
+bench: setup ## Speed beside rivals in one table (SCALE=0.1 a quick look, ONLY=reads,storage some)
+	@$(BIN)/python -m bench $(if $(SCALE),--scale $(SCALE)) $(if $(ONLY),--only $(ONLY))
 
 clean: ## Removes the demo project and caches (keeps .venv)
 	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,7 @@ One view of ten float features of an entity `user_id`, over a Parquet file; SQLi
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import time
@@ -52,14 +53,15 @@ def materialize(file: str, folder: str, engine: str) -> dict[str, float]:
     return watch.to_json()
 
 
-def read(file: str, folder: str, engine: str, keys: list[list[int]]) -> dict[str, float]:
-    """Median seconds of a call for ten features of some keys, over many lists of keys."""
+def read(file: str, folder: str, engine: str, keys: str) -> dict[str, float]:
+    """Median seconds of a call for ten features of some keys, over the lists of keys in a JSON file."""
+    lists = json.loads(Path(keys).read_text(encoding="utf-8"))
     store, features = applied(file, folder, engine), [f"profile:{name}" for name in FEATURES]
-    found = store.get_online_features(features, [{"user_id": key} for key in keys[0]]).to_dict()
+    found = store.get_online_features(features, [{"user_id": key} for key in lists[0]]).to_dict()
     if any(value is None for value in found["f0"]):
         raise RuntimeError("features of known keys are missing")
     taken = []
-    for some in keys:
+    for some in lists:
         rows = [{"user_id": key} for key in some]
         begun = time.perf_counter()
         store.get_online_features(features, rows).to_dict()

@@ -28,7 +28,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.01
 QUIET_SHARE = 0.15
-QUIET_WAIT = 5.0
+QUIET_WAIT = 3.0
 MARK = "bench answer: "
 
 
