@@ -35,9 +35,24 @@ def marks(platform: Platform) -> set[Mark]:
     return set(found)
 
 
-def folded(platform: Platform) -> int:
-    """A number that grows with every write of cells."""
-    return sum(mark.offset for mark in marks(platform))
+class Folded:
+    """How far all lanes are folded into all blocks, as one number that grows with every write of rows.
+
+    Args:
+        platform: of the project.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._online = Stores.of(platform.settings).online()
+        self._logs = [block.id for block in blocks(platform)]
+
+    def now(self) -> int:
+        """The number now."""
+        return sum(mark.offset for mark in self._online.marks(self._logs))
+
+    def close(self) -> None:
+        """Closes the store."""
+        self._online.close()
 
 
 def cells(platform: Platform, keys: Sequence[bytes]) -> set[Cell]:

@@ -20,7 +20,7 @@ from pipelines.commands.main import main
 from pipelines.platform import Platform
 from tests import kill_workers
 from tests.kill_workers import PATIENCE, SEED, SIZE, Publishing, Workers, eventually, pause, resume
-from tests.store_contents import assert_same, folded, online_file, published, taken
+from tests.store_contents import Folded, assert_same, online_file, published, taken
 
 Make = Callable[..., Path]
 USERS = 23
@@ -103,6 +103,13 @@ def platform(folder: Path) -> Iterator[Platform]:
 
 
 @pytest.fixture
+def folded(platform: Platform) -> Iterator[Folded]:
+    opened = Folded(platform)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def compare(platform: Platform, folder: Path, project: Make) -> Callable[[], None]:
     """Ends what is to be done, and compares the stores with those of one undisturbed run over the same logs."""
 
@@ -125,30 +132,35 @@ def compare(platform: Platform, folder: Path, project: Make) -> Callable[[], Non
     return compared
 
 
-def let_live(process: BaseProcess, platform: Platform, chance: random.Random) -> None:
+def let_live(process: BaseProcess, folded: Folded, chance: random.Random) -> None:
     """Waits for the moment of a kill: of any time, or some time into the writing."""
     if chance.random() < 0.4:
         time.sleep(chance.random() * 0.4)
         return
-    before = folded(platform)
-    eventually(lambda: folded(platform) > before or not process.is_alive())
-    time.sleep(chance.random() * 0.15)
+    before = folded.now()
+    eventually(lambda: folded.now() > before or not process.is_alive())
+    time.sleep(chance.random() * 0.1)
 
 
 def doomed(chance: random.Random) -> int | None:
     """For some processes: the call to a store around which they are to kill themselves."""
-    return chance.randrange(60) if chance.random() < 0.4 else None
+    return chance.randrange(40) if chance.random() < 0.4 else None
 
 
 def test_a_stream_killed_forty_times_loses_and_doubles_nothing(
-    platform: Platform, folder: Path, workers: Workers, chance: random.Random, compare: Callable[[], None]
+    platform: Platform,
+    folder: Path,
+    workers: Workers,
+    chance: random.Random,
+    folded: Folded,
+    compare: Callable[[], None],
 ) -> None:
     with Publishing(platform, chance, live()) as publishing:
         for _ in range(40 * SIZE):
             calls = doomed(chance)
             run = workers.start(kill_workers.stream, folder, calls)
             if calls is None:
-                let_live(run, platform, chance)
+                let_live(run, folded, chance)
             else:
                 run.join(PATIENCE)
             workers.kill(run)
@@ -157,18 +169,23 @@ def test_a_stream_killed_forty_times_loses_and_doubles_nothing(
 
 
 def test_a_stale_stream_that_goes_on_beside_its_successor_changes_nothing(
-    platform: Platform, folder: Path, workers: Workers, chance: random.Random, compare: Callable[[], None]
+    platform: Platform,
+    folder: Path,
+    workers: Workers,
+    chance: random.Random,
+    folded: Folded,
+    compare: Callable[[], None],
 ) -> None:
     said = [folder / "stale.txt", folder / "successor.txt"]
     with Publishing(platform, chance, live()):
         stale = workers.start(kill_workers.stream, folder, None, said[0])
-        eventually(lambda: folded(platform) > 0)
+        eventually(lambda: folded.now() > 0)
         time.sleep(chance.random() * 0.3)
         pause(stale, online_file(folder))
         successor = workers.start(kill_workers.stream, folder, None, said[1])
         for _ in range(3 * SIZE):
-            before = folded(platform)
-            eventually(lambda before=before: folded(platform) > before + 200)  # type: ignore[misc]
+            before = folded.now()
+            eventually(lambda before=before: folded.now() > before + 200)  # type: ignore[misc]
             resume(stale)
             time.sleep(0.5 + chance.random() * 0.5)
             pause(stale, online_file(folder))
@@ -180,12 +197,17 @@ def test_a_stale_stream_that_goes_on_beside_its_successor_changes_nothing(
 
 
 def test_batch_runs_beside_a_stream_change_nothing(
-    platform: Platform, folder: Path, workers: Workers, chance: random.Random, compare: Callable[[], None]
+    platform: Platform,
+    folder: Path,
+    workers: Workers,
+    chance: random.Random,
+    folded: Folded,
+    compare: Callable[[], None],
 ) -> None:
     write(folder, 6, 400)
     with Publishing(platform, chance, live()):
         run = workers.start(kill_workers.stream, folder)
-        eventually(lambda: folded(platform) > 0)
+        eventually(lambda: folded.now() > 0)
         for _ in range(2 * SIZE):
             workers.wait(*[workers.start(kill_workers.batch, folder) for _ in range(2)])
     workers.end(run)
@@ -198,6 +220,7 @@ def test_twin_streams_killed_at_random_are_one(
     folder: Path,
     workers: Workers,
     chance: random.Random,
+    folded: Folded,
     compare: Callable[[], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -211,7 +234,7 @@ def test_twin_streams_killed_at_random_are_one(
         assert "2 streams are running over buys" in capsys.readouterr().out
         for _ in range(16 * SIZE):
             at = chance.randrange(2)
-            let_live(twins[at], platform, chance)
+            let_live(twins[at], folded, chance)
             workers.kill(twins[at])
             twins[at] = twin()
         eventually(lambda: {run.pid for run in twins} <= {run.pid for run in platform.status()})
