@@ -57,15 +57,21 @@ def publish(
     name = topics.id(topic)
     if isinstance(events, list | tuple) and events and all(isinstance(event, bytes) for event in events):
         values = list(events)
-        record_keys: list[bytes | None] = [None] * len(values)
+        found: list[bytes | None] = [None] * len(values)
     else:
         batch = check_events(source, events)
-        values, record_keys = encode_values(source, batch), _keys(batch, keys)
-    last = topics.publish(topic, record_keys, values, now=now)
+        values, found = encode_values(source, batch), record_keys(batch, keys)
+    last = topics.publish(topic, found, values, now=now)
     return {Lane(source.name, "topic", name, partition).text: offset for partition, offset in sorted(last.items())}
 
 
-def _keys(events: pa.RecordBatch, keys: Sequence[str]) -> list[bytes | None]:
+def record_keys(events: pa.RecordBatch, keys: Sequence[str]) -> list[bytes | None]:
+    """Keys of events as records of a topic; None where a field of the key is null.
+
+    Args:
+        events: of one source.
+        keys: fields that key them, as of `key_fields`; if there are none, records have no keys.
+    """
     if not keys:
         return [None] * events.num_rows
     found: list[bytes | None] = encode_keys([events.column(key) for key in keys]).to_pylist()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
 from pipelines.commands.arguments import Parser, UsageError, count, project_folder
+from pipelines.commands.mended import Letters, letter_id, read_mended
 from pipelines.commands.tables import counted, json_text, table
 from pipelines.platform import Platform
 from schemas.errors import RequestError, did_you_mean
@@ -22,9 +22,10 @@ ACTIONS = {
         "twinbeam dead-letters list purchases --reason price",
     ),
     "replay": (
-        "Send undecodable events of a topic to it again, once each, after the definition was mended. Events that "
-        "failed in a view are not sent: they are in the offline store, and a mended view takes them from there.",
-        "twinbeam dead-letters replay purchases",
+        "Send undecodable events of a topic to it again, once each, after the definition was mended; or with --mended "
+        "what they should have been. Events that failed in a view are not sent: they are in the offline store, and a "
+        "mended view takes them from there.",
+        "twinbeam dead-letters replay purchases\ntwinbeam dead-letters replay purchases --mended mended.jsonl",
     ),
 }
 SCHEMA = pl.Schema(
@@ -59,6 +60,13 @@ def run(name: str, words: Sequence[str]) -> int:
     if action == "list":
         parser.add_argument("--view", metavar="NAME", help="only those that failed in this view")
         parser.add_argument("--limit", type=count, default=20, metavar="N", help="show at most so many (default: 20)")
+    else:
+        parser.add_argument(
+            "--mended",
+            metavar="FILE",
+            help="send the events of this file (Parquet, Avro, CSV or JSON lines) in place of the letters that their "
+            "members _lane and _offset name",
+        )
     parser.json_option()
     parser.project_options()
     given = parser.parse(words[1:])
@@ -71,7 +79,7 @@ def run(name: str, words: Sequence[str]) -> int:
         if given.reason:
             letters = letters.filter(pl.col("reason").str.contains(given.reason, literal=True))
         if action == "replay":
-            return _replay(platform, given.source, letters, given.json)
+            return _replay(platform, given.source, letters, given.mended, given.json)
     if given.view:
         letters = letters.filter(pl.col("view") == given.view)
     _list(letters, given.limit, given.json)
@@ -103,35 +111,47 @@ def _list(letters: pl.DataFrame, limit: int, as_json: bool) -> None:
     print(f"{counted(total, 'dead letter')}{more}")
 
 
-def _replay(platform: Platform, source: str, letters: pl.DataFrame, as_json: bool) -> int:
-    """Sends the raw bytes of undecodable records again, each once, whoever asks how often."""
+def _replay(platform: Platform, source: str, letters: pl.DataFrame, mended: str | None, as_json: bool) -> int:
+    """Sends undecodable records again, as they came or mended, each once, whoever asks how often."""
     topic = platform.settings.topic(platform.catalog.registry.sources[source])
     kinds = Counter[str]()
-    ids: list[str] = []
-    keys: list[Any] = []
-    values: list[Any] = []
-    for row in letters.sort("arrival", "offset").to_dicts():
-        kind = "in a view" if row["view"] else Lane.parse(row["lane"]).kind
-        kinds[kind] += 1
-        if kind == "topic":
-            ids.append(f"{row['lane']}#{row['offset']}")
-            keys.append(row["key"])
-            values.append(row["value"])
+    if mended is None:
+        chosen, kinds = _as_they_came(letters)
+    elif topic is None:
+        raise RequestError(f"source {source!r} has no topic: put its rows right in a new file")
+    else:
+        chosen = read_mended(platform, source, mended, letters)
     sent = 0
-    if ids and topic is not None:
-        sent, _ = platform.topics.replay(topic, ids, keys, values, now=time.time_ns() // 1_000)
-    result = {
-        "sent": sent,
-        "sent before": len(ids) - sent,
-        "failed in a view": kinds["in a view"],
-        "of files": kinds["files"],
-    }
+    if chosen.ids and topic is not None:
+        now = time.time_ns() // 1_000
+        sent, _ = platform.topics.replay(topic, chosen.ids, chosen.keys, chosen.values, now=now)
+    before = len(chosen.ids) - sent
     if as_json:
-        print(json_text(result, 2))
+        counts = {
+            "sent": sent,
+            "sent before": before,
+            "failed in a view": kinds["in a view"],
+            "of files": kinds["files"],
+        }
+        print(json_text(counts, 2))
         return 0
-    print(f"{sent:,} sent to topic {topic} again; {len(ids) - sent:,} had been sent before")
+    print(f"{sent:,} sent to topic {topic} again; {before:,} had been sent before")
     if kinds["in a view"]:
         print(f"{kinds['in a view']:,} failed in a view: mend it and `twinbeam apply`; it takes them from the store")
     if kinds["files"]:
         print(f"{kinds['files']:,} are rows of files: put them right in a new file")
     return 0
+
+
+def _as_they_came(letters: pl.DataFrame) -> tuple[Letters, Counter[str]]:
+    """The undecodable records of topics among dead letters, and how many of each kind there are."""
+    kinds = Counter[str]()
+    found = Letters([], [], [])
+    for row in letters.sort("arrival", "offset").to_dicts():
+        kind = "in a view" if row["view"] else Lane.parse(row["lane"]).kind
+        kinds[kind] += 1
+        if kind == "topic":
+            found.ids.append(letter_id(row["lane"], row["offset"]))
+            found.keys.append(row["key"])
+            found.values.append(row["value"])
+    return found, kinds

@@ -35,6 +35,7 @@ LEGAL = {
     "map": "maps with string keys, or lists of structs of key and value",
     "struct": "structs",
 }
+NO_TEXT = "the text is not UTF-8"
 _NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
@@ -132,7 +133,24 @@ def _floats(field: Field, array: Any, path: str) -> Column | None:
 
 
 def _strings(field: Field, array: Any, path: str) -> Column | None:
-    return Column(array, {}) if pa.types.is_string(array.type) else None
+    if not pa.types.is_string(array.type):
+        return None
+    # Files may hold other bytes in a column of strings.
+    sound = strings(_bytes_of(array))
+    return Column(sound, dict.fromkeys(_lost(array, sound), f"{path}: {NO_TEXT}"))
+
+
+def _bytes_of(array: Any) -> Any:
+    """A column of strings as bytes."""
+    return array.view(pa.binary())
+
+
+def _lost(array: Any, sound: Any) -> list[int]:
+    """Values that are no UTF-8: null in `sound`, but not in the array."""
+    if sound.null_count == array.null_count:
+        return []
+    found: list[int] = np.flatnonzero(true(sound.is_null()) & true(array.is_valid())).tolist()
+    return found
 
 
 def _binaries(field: Field, array: Any, path: str) -> Column | None:
@@ -220,11 +238,14 @@ def _maps(field: Field, array: Any, path: str) -> Column | None:
     if not pa.types.is_string(keys.type):
         return None
     inner = arrow_column(field.children[0], items, f"{path}{{}}")
+    names = strings(_bytes_of(keys))
+    bad = dict(inner.bad) | dict.fromkeys(_lost(keys, names), f"{path}{{}} key: {NO_TEXT}")
     offsets = array.offsets
     if array.null_count:
         absent = np.append(array.is_null().to_numpy(zero_copy_only=False), False)
         offsets = pa.array(offsets.to_numpy(), mask=absent)
-    return Column(pa.MapArray.from_arrays(offsets, keys, inner.values, field.type), _owned(inner.bad.items(), array))
+    whole_names = names.fill_null("") if names.null_count else names
+    return Column(pa.MapArray.from_arrays(offsets, whole_names, inner.values, field.type), _owned(bad.items(), array))
 
 
 def _pair_names(dtype: Any) -> bool:

@@ -25,7 +25,7 @@ class AvroDecoder:
     def __init__(self, source: Source, confluent: bool = False) -> None:
         self._schema = source.schema
         self._event_time = source.event_time
-        self._plan = Plan(source)
+        self._plan = Plan(source.avro_schema, source.resolved_fields)
         self._skip = HEADER if confluent else 0
 
     def decode(self, values: pa.BinaryArray) -> Decoded:

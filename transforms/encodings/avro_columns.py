@@ -37,7 +37,7 @@ class Booleans:
     def read(self, cursor: Cursor) -> pa.Array:
         """Booleans[n]."""
         byte = cursor.data[cursor.advance(1)]
-        cursor.fail(byte > 1, Fault.BOOLEAN, byte.astype(np.int64))
+        cursor.note(byte > 1, Fault.BOOLEAN, byte.astype(np.int64))
         return pa.array(byte != 0)
 
 
@@ -59,7 +59,7 @@ class Integers:
     def read(self, cursor: Cursor) -> pa.Array:
         """Integers[n]."""
         values = cursor.varints()
-        cursor.fail((values < self.low) | (values > self.high), Fault.RANGE, values)
+        cursor.note((values < self.low) | (values > self.high), Fault.RANGE, values)
         return pa.array(values.astype(self.type.to_pandas_dtype(), copy=False))
 
 
@@ -72,8 +72,9 @@ class Dates:
     def read(self, cursor: Cursor) -> pa.Array:
         """date32[n]."""
         values = cursor.varints()
-        cursor.fail((values < FIRST_DAY) | (values > LAST_DAY), Fault.TIME, values)
-        return pa.array(values.astype(np.int32)).view(pa.date32())
+        wrong = (values < FIRST_DAY) | (values > LAST_DAY)
+        cursor.note(wrong, Fault.TIME, values)
+        return pa.array(np.where(wrong, 0, values).astype(np.int32)).view(pa.date32())
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Times:
         """Timestamps[n] in µs, UTC."""
         values = cursor.varints()
         wrong = (values < -(-FIRST // self.unit)) | (values > LAST // self.unit)
-        cursor.fail(wrong, Fault.TIME, values)
+        cursor.note(wrong, Fault.TIME, values)
         if cursor.failed:
             values = np.where(wrong, 0, values)
         return pa.array(values * self.unit).view(pa.timestamp("us", "UTC"))
@@ -169,7 +170,7 @@ class Strings:
             except UnicodeDecodeError:
                 read.append("")
                 wrong[row] = True
-        cursor.fail(wrong, Fault.TEXT)
+        cursor.note(wrong, Fault.TEXT)
         return pa.array(read, pa.string())
 
 
@@ -188,7 +189,7 @@ class Enums:
         """Strings[n]."""
         values = cursor.varints()
         wrong = (values < 0) | (values >= len(self.symbols))
-        cursor.fail(wrong, Fault.SYMBOL, values)
+        cursor.note(wrong, Fault.SYMBOL, values)
         return pa.array(self.symbols, pa.string()).take(pa.array(np.where(wrong, 0, values)))
 
 
@@ -212,14 +213,14 @@ class Decimals:
     def read(self, cursor: Cursor) -> pa.Array:
         """decimal128[n]."""
         starts, ends = ByteStrings(self.size).spans(cursor)
-        widths = np.where(cursor.fault == 0, ends - starts, 0) if cursor.failed else ends - starts
+        widths = np.where(cursor.lost, 0, ends - starts) if cursor.failed else ends - starts
         low = _tail(cursor, ends, np.minimum(widths, 8))
         high = np.where(widths > 8, _tail(cursor, ends - 8, np.clip(widths - 8, 1, 8)), low >> 63)
         wrong = beyond(low, high, self.type.precision)
         for row in np.flatnonzero(widths > 16).tolist():
             value = int.from_bytes(cursor.data[starts[row] : ends[row]].tobytes(), "big", signed=True)
             wrong[row] = abs(value) >= 10**self.type.precision
-        cursor.fail(wrong, Fault.DECIMAL)
+        cursor.note(wrong, Fault.DECIMAL)
         if cursor.failed:
             low, high = np.where(wrong, 0, low), np.where(wrong, 0, high)
         words = np.stack([low, high], axis=1)
@@ -230,9 +231,8 @@ def slices(cursor: Cursor, starts: Ints, ends: Ints) -> pa.Array:
     """Byte strings that lie at ascending spans of the cursor's buffer, `pa.BinaryArray[n]`; empty where at fault."""
     if cursor.failed:
         # Parked datums lie behind all others: give them an empty span where the one before ends.
-        sound = cursor.fault == 0
-        ends = np.maximum.accumulate(np.where(sound, ends, 0))
-        starts = np.where(sound, starts, ends)
+        ends = np.maximum.accumulate(np.where(cursor.lost, 0, ends))
+        starts = np.where(cursor.lost, ends, starts)
     return spans(cursor.data, starts, ends)
 
 

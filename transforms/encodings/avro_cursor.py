@@ -44,8 +44,9 @@ class Fault(IntEnum):
 class Cursor:
     """Positions in n datums of one buffer.
 
-    A datum found at fault is parked on zeros behind the buffer, so that reading goes on for the others without asking;
-    what is read for it afterwards means nothing. Only the first fault of a datum is kept.
+    A datum whose fault leaves open where its next field begins is lost: it is parked on zeros behind the buffer, so
+    that reading goes on for the others without asking, and what is read for it afterwards means nothing. After any
+    other fault its remaining fields are read. Only the first fault of a datum is kept.
 
     Attributes:
         at: int64[n], the next byte of each datum.
@@ -53,6 +54,7 @@ class Cursor:
         fault: uint8[n], its `Fault`.
         place: int32[n], number of the field in which it was found.
         detail: int64[n], the value at fault, where there is one.
+        lost: bool[n], whether it is parked.
         failed: whether any datum is at fault.
         field: number of the field that is being read.
     """
@@ -65,6 +67,7 @@ class Cursor:
         self.fault = np.zeros(len(at), np.uint8)
         self.place = np.zeros(len(at), np.int32)
         self.detail = np.zeros(len(at), np.int64)
+        self.lost = np.zeros(len(at), np.bool_)
         self.failed = False
         self.field = field
 
@@ -107,16 +110,25 @@ class Cursor:
             for name in ("fault", "place", "detail"):
                 getattr(self, name)[where[fresh]] = getattr(part, name)[wrong[fresh]]
             self.end[where] = part.end[wrong]
+            self.lost[where] |= part.lost[wrong]
             self.failed = True
 
     def fail(self, wrong: Bools, fault: Fault, detail: Ints | None = None) -> None:
-        """Notes a fault of the datums for which `wrong` holds, and parks them.
+        """Notes a fault of the datums for which `wrong` holds, after which they cannot be read on.
 
         Args:
             wrong: bool[n].
             fault: what is wrong.
             detail: int64[n], the values at fault.
         """
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            self.note(wrong, fault, detail)
+            self.at[rows] = self.end[rows] = len(self.data) - _PAD
+            self.lost[rows] = True
+
+    def note(self, wrong: Bools, fault: Fault, detail: Ints | None = None) -> None:
+        """Notes a fault of the datums for which `wrong` holds, and reads them on; as `fail`."""
         rows = np.flatnonzero(wrong)
         if not len(rows):
             return
@@ -125,7 +137,6 @@ class Cursor:
         self.place[fresh] = self.field
         if detail is not None:
             self.detail[fresh] = detail[fresh]
-        self.at[rows] = self.end[rows] = len(self.data) - _PAD
         self.failed = True
 
     def advance(self, widths: Ints | int) -> Ints:
@@ -171,7 +182,7 @@ class Cursor:
         if len(too_long):
             wrong = np.zeros(len(self), np.bool_)
             wrong[too_long] = True
-            self.fail(wrong & (self.fault == 0), Fault.VARINT)
+            self.fail(wrong & ~self.lost, Fault.VARINT)
         return groups
 
     def lengths(self) -> Ints:
@@ -179,7 +190,7 @@ class Cursor:
         length = self.varints()
         self.fail(length < 0, Fault.LENGTH, length)
         self.fail(length > self.end - self.at, Fault.TRUNCATED)
-        return np.where(self.fault == 0, length, 0) if self.failed else length
+        return np.where(self.lost, 0, length) if self.failed else length
 
     def finish(self) -> None:
         """Notes the datums that have bytes left over."""

@@ -35,7 +35,7 @@ def encode_avro(source: Source, events: pa.RecordBatch) -> list[bytes]:
         _plain(member["type"], events.column(member["name"]), f"{source.name}: row ", member["name"])
         for member in schema["fields"]
     ]
-    parsed: Any = fastavro.parse_schema(_physical(json.loads(json.dumps(source.avro_schema))))
+    parsed: Any = fastavro.parse_schema(physical(json.loads(json.dumps(source.avro_schema))))
     head = HEADER if source.encoding == "confluent" else b""
     out = io.BytesIO()
     written: list[bytes] = []
@@ -48,11 +48,11 @@ def encode_avro(source: Source, events: pa.RecordBatch) -> list[bytes]:
     return written
 
 
-def _physical(schema: Any) -> Any:
+def physical(schema: Any) -> Any:
     """The schema without logical types: what is really written."""
     if isinstance(schema, dict):
-        return {name: _physical(part) for name, part in schema.items() if name != "logicalType"}
-    return [_physical(part) for part in schema] if isinstance(schema, list) else schema
+        return {name: physical(part) for name, part in schema.items() if name != "logicalType"}
+    return [physical(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _plain(schema: Any, column: Any, place: str, path: str) -> list[Any]:

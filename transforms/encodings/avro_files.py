@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import lzma
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 import fastavro
@@ -12,45 +15,69 @@ import pyarrow as pa
 from schemas.avro import avro_fields
 from schemas.errors import EventError
 from schemas.source import Source
-from transforms.encodings.decoded import gather
-from transforms.encodings.file_access import damage, open_file
-from transforms.encodings.file_batch import FileBatch, row_json
+from transforms.encodings.avro_blocks import FAULTS, Block, BlockDecoder, DamagedBlock, Fault, Records
+from transforms.encodings.avro_projection import Projection
+from transforms.encodings.file_access import open_file
+from transforms.encodings.file_batch import FileBatch, arrow_row, row_json
 from transforms.encodings.frames import column_events, fields_there
-from transforms.encodings.objects import object_column
 
 FORM = "Avro"
+GROUP_BYTES = 32 << 20
+GROUP_ROWS = 400_000
 
 
 def read_avro_file(source: Source, path: str, start_row: int, batch_rows: int) -> Iterator[FileBatch]:
-    """Rows of an Avro file from `start_row` on, by the schema in the file; blocks before it are not decoded."""
+    """Rows of an Avro file from `start_row` on, by the schema in the file; blocks before it are not decoded.
+
+    What is wrong with a value but leaves the next field in its place (a time of no year, a text that is not UTF-8)
+    makes a bad row; anything else is damage of the file.
+    """
     with open_file(path) as content:
-        with _damage(path):
+        with _damage(path, "its head"):
             blocks = fastavro.block_reader(cast(BinaryIO, content))
-        names = _check_types(source, blocks.writer_schema, path)
-        row = 0
-        rows: list[dict[str, Any]] = []
-        while True:
-            with _damage(path):
-                block = next(blocks, None)
-                if block is not None and row + len(rows) + block.num_records <= start_row:
-                    row += block.num_records
-                    continue
-                rows += [] if block is None else [_chosen(record, names) for record in cast(Any, block)]
-            skipped = min(max(start_row - row, 0), len(rows))
-            rows, row = rows[skipped:], row + skipped
-            while len(rows) >= batch_rows or (block is None and rows):
-                yield _batch(source, rows[:batch_rows], row)
-                rows, row = rows[batch_rows:], row + len(rows[:batch_rows])
-            if block is None:
-                return
+            schema = blocks.writer_schema
+        names = _check_types(source, schema, path)
+        decoder, projection = _decoder(schema, names)
+        for row, group in _groups(blocks, path, start_row):
+            with _damage(path, f"row {row} or one after it"):
+                records = decoder.decode([projection.of(block) for block in group] if projection else group, row)
+            end = row + sum(block.count for block in group)
+            for start in range(max(row, start_row), end, batch_rows):
+                yield _batch(source, records, path, start - row, min(start + batch_rows, end) - row, row)
 
 
-def _damage(path: str) -> Any:
-    return damage(path, FORM)
+def _groups(blocks: Any, path: str, start_row: int) -> Iterator[tuple[int, list[Block]]]:
+    """Blocks that are read together, with the number of their first row; none before the block of `start_row`."""
+    row = size = count = 0
+    group: list[Block] = []
+    while True:
+        with _damage(path, f"the block that begins at row {row + count}"):
+            block = next(blocks, None)
+            if block is not None and block.num_records < 0:
+                raise DamagedBlock(f"the block that begins at row {row + count} has {block.num_records} rows")
+        if block is not None and not group and row + block.num_records <= start_row:
+            row += block.num_records
+            continue
+        if block is not None:
+            group.append(Block(block.num_records, block.bytes_.getvalue()))
+            count, size = count + block.num_records, size + len(group[-1].content)
+        if group and (block is None or count >= GROUP_ROWS or size >= GROUP_BYTES):
+            yield row, group
+            row, size, count, group = row + count, 0, 0, []
+        if block is None:
+            return
 
 
-def _chosen(record: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: record[name] for name in names}
+@contextmanager
+def _damage(path: str, where: str) -> Iterator[None]:
+    """Names the file in what goes wrong while it is read, and the place in it."""
+    try:
+        yield
+    except DamagedBlock as damaged:
+        raise EventError(f"{path}: cannot be read as {FORM}: {damaged}") from None
+    except (*FAULTS, zlib.error, lzma.LZMAError) as error:
+        said = str(error) or type(error).__name__
+        raise EventError(f"{path}: cannot be read as {FORM}: {where}: {said}") from error
 
 
 def _check_types(source: Source, schema: Any, path: str) -> list[str]:
@@ -62,9 +89,8 @@ def _check_types(source: Source, schema: Any, path: str) -> list[str]:
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise EventError(f"{path}: holds no records but {json.dumps(schema, default=str)[:60]}; legal are records")
     names = fields_there(source, [member["name"] for member in schema["fields"]], path)
-    used = [member for member in schema["fields"] if member["name"] in names]
     try:
-        fields = avro_fields({**schema, "fields": used})
+        fields = avro_fields(_narrowed(schema, names))
     except ValueError as error:
         raise EventError(f"{path}: {error}") from None
     nothing = {field.name: pa.array([], field.type) for field in fields}
@@ -72,7 +98,30 @@ def _check_types(source: Source, schema: Any, path: str) -> list[str]:
     return names
 
 
-def _batch(source: Source, rows: list[dict[str, Any]], row: int) -> FileBatch:
-    columns = [object_column(field, [record.get(field.name) for record in rows]) for field in source.resolved_fields]
-    decoded = gather(source.schema, columns, {}, source.event_time)
-    return FileBatch(row, row + len(rows), decoded, lambda index: row_json(rows[index]))
+def _narrowed(schema: Any, names: list[str]) -> Any:
+    return {**schema, "fields": [member for member in schema["fields"] if member["name"] in names]}
+
+
+def _decoder(schema: Any, names: list[str]) -> tuple[BlockDecoder, Projection | None]:
+    """Decoder of a file's blocks, and what they have to be rewritten by before, if a field has no type of ours."""
+    try:
+        return BlockDecoder(schema, avro_fields(schema), names), None
+    except ValueError:
+        projection = Projection(schema, names)
+    return BlockDecoder(projection.schema, avro_fields(projection.schema), names), projection
+
+
+def _batch(source: Source, records: Records, path: str, start: int, end: int, first: int) -> FileBatch:
+    columns = {name: column.slice(start, end - start) for name, column in records.columns.items()}
+    faults = {row - start: fault for row, fault in records.faults.items() if start <= row < end}
+    decoded = column_events(source, columns, end - start, path, {row: fault.reason for row, fault in faults.items()})
+    rows = pa.RecordBatch.from_pydict(columns)
+    return FileBatch(first + start, first + end, decoded, lambda index: _raw(rows, index, faults))
+
+
+def _raw(rows: pa.RecordBatch, index: int, faults: Mapping[int, Fault]) -> bytes:
+    """A row as JSON, with the number at fault in place of the field, if it is one."""
+    found = arrow_row(rows, index)
+    if index in faults:
+        found[faults[index].field] = faults[index].detail or None
+    return row_json(found)

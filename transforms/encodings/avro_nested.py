@@ -15,6 +15,8 @@ from transforms.encodings.avro_cursor import Cursor, Fault
 
 Ints = npt.NDArray[np.int64]
 
+_MOST = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class Unions:
@@ -174,7 +176,7 @@ def _blocks(
             cursor.field = field
             left[active] -= 1
             if cursor.failed:
-                active = active[cursor.fault[active] == 0]
+                active = active[~cursor.lost[active]]
     if not owners:
         return np.zeros(0, np.int64), [pa.array([], kind) for kind in types]
     owner = np.concatenate(owners)
@@ -196,10 +198,10 @@ def _open_blocks(cursor: Cursor, rows: Ints, left: Ints, least: int) -> None:
         inner = part.subset(sized)
         inner.varints()
         part.absorb(inner, sized)
-        counts[sized] = np.maximum(-counts[sized], 0)
+        counts[sized] = -np.maximum(counts[sized], -_MOST)
     room = (part.end - part.at) // max(least, 1)
     part.fail(counts > room, Fault.TRUNCATED)
-    left[rows] = np.where(part.fault == 0, counts, 0)
+    left[rows] = np.where(part.lost, 0, counts)
     cursor.absorb(part, rows)
 
 

@@ -1,4 +1,4 @@
-"""Plan by which a source's Avro values are read: one reader for each field of its schema."""
+"""Plan by which Avro records are read: one reader for each field of their schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import fastavro.schema
 import pyarrow as pa
 
 from schemas import types
-from schemas.source import Source
 from transforms.encodings.avro_columns import (
     Booleans,
     ByteStrings,
@@ -49,17 +48,20 @@ class Place:
 
 
 class Plan:
-    """Readers of a source's fields, and the places that they are numbered by.
+    """Readers of a record's fields, and the places that they are numbered by.
+
+    Args:
+        schema: of the record.
+        fields: what its fields become.
 
     Attributes:
         members: one of each field.
         places: of all fields, those inside others too.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, schema: Any, fields: tuple[types.Field, ...]) -> None:
         self.places: list[Place] = []
-        schema = expanded(source.avro_schema)
-        self.members = self._members(schema["fields"], source.resolved_fields, "")
+        self.members = self._members(expanded(schema)["fields"], fields, "")
 
     def reason(self, fault: int, place: int, detail: int) -> str:
         """Text of a fault: the field, what was found, what is legal."""

@@ -15,6 +15,7 @@ from transforms.encodings.decoded import Decoded, gather
 from transforms.encodings.frames import arrow_columns, column_events, pandas_events
 from transforms.encodings.json import encode_json
 from transforms.encodings.objects import object_column
+from transforms.encodings.symbols import Symbols
 
 FORMS = "a list of dicts, an Arrow table, or a polars or pandas frame"
 
@@ -32,7 +33,7 @@ def check_events(source: Source, events: Any) -> pa.RecordBatch:
         EventError: an event does not fit; names the source, the row, the field and what is legal. Or it is none of
             the legal forms.
     """
-    found = _events(source, events)
+    found = Symbols(source).check(_events(source, events))
     if found.bad:
         index, reason = found.bad[0]
         more = f" (and {len(found.bad) - 1} more that do not fit)" if len(found.bad) > 1 else ""

@@ -17,7 +17,7 @@ import pyarrow.csv
 
 from schemas.errors import EventError
 from schemas.source import Source
-from transforms.encodings.arrow_columns import strings, true
+from transforms.encodings.arrow_columns import NO_TEXT, strings, true
 from transforms.encodings.decoded import Column, Decoded, empty, gather
 from transforms.encodings.file_access import damage, open_file
 from transforms.encodings.file_batch import FileBatch, row_json
@@ -132,7 +132,7 @@ class _Block:
             if text.null_count > given[field.name].null_count:
                 lost = true(text.is_null()) & true(given[field.name].is_valid())
                 for line in np.flatnonzero(lost).tolist():
-                    bad.setdefault(line, f"{field.name}: the text is not UTF-8")
+                    bad.setdefault(line, f"{field.name}: {NO_TEXT}")
         return gather(self.source.schema, columns, bad, self.source.event_time)
 
 

@@ -11,6 +11,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pyarrow as pa
+
 from transforms.encodings.decoded import Decoded
 
 
@@ -34,6 +37,31 @@ class FileBatch:
 def row_json(row: Mapping[str, Any]) -> bytes:
     """A row of Python values as JSON; what JSON has no form for becomes text."""
     return json.dumps(row, ensure_ascii=False, default=_written).encode("utf-8", "backslashreplace")
+
+
+def arrow_row(batch: pa.RecordBatch, index: int) -> dict[str, Any]:
+    """A row of a batch as Python values; those that Python has none for, such as the year 10000, as texts."""
+    return {name: _value(column[index]) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+
+
+def _value(scalar: Any) -> Any:
+    """Value of an Arrow scalar, a text where it has none in Python."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
+        kind: Any = scalar.type
+    if pa.types.is_date32(kind):
+        return str(np.datetime64(scalar.value, "D"))
+    if pa.types.is_timestamp(kind):
+        return str(np.datetime64(scalar.value, kind.unit))
+    if pa.types.is_struct(kind):
+        return {kind.field(index).name: _value(scalar[index]) for index in range(kind.num_fields)}
+    if pa.types.is_map(kind):
+        return [[_value(entry[0]), _value(entry[1])] for entry in scalar.values]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_value(item) for item in scalar.values]
+    buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
+    return str(scalar.type) if buffer is None else buffer.to_pybytes().decode("utf-8", "backslashreplace")
 
 
 def _written(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from transforms.encodings.csv_files import read_csv
 from transforms.encodings.file_batch import FileBatch
 from transforms.encodings.json_lines import read_json_lines
 from transforms.encodings.parquet_files import read_parquet
+from transforms.encodings.symbols import Symbols
 
 BATCH_ROWS = 50_000
 _READERS: dict[str, Callable[[Source, str, int, int], Iterator[FileBatch]]] = {
@@ -45,7 +47,9 @@ def read_file(source: Source, path: str, start_row: int = 0, batch_rows: int = B
     if suffix not in _READERS:
         hint = did_you_mean(suffix, SUFFIXES)
         raise EventError(f"{path}: the suffix {suffix!r} names no form of file; legal are {', '.join(SUFFIXES)}.{hint}")
-    return _READERS[suffix](source, path, start_row, batch_rows)
+    symbols = Symbols(source)
+    batches = _READERS[suffix](source, path, start_row, batch_rows)
+    return (replace(batch, decoded=symbols.check(batch.decoded)) for batch in batches)
 
 
 def read_events(source: Source, events: Any) -> pa.Table:

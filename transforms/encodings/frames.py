@@ -18,7 +18,9 @@ from transforms.encodings.objects import object_column
 from transforms.encodings.values import kind
 
 
-def column_events(source: Source, columns: Mapping[str, Any], count: int, place: str) -> Decoded:
+def column_events(
+    source: Source, columns: Mapping[str, Any], count: int, place: str, bad: Mapping[int, str] | None = None
+) -> Decoded:
     """Events of columns, checked row by row; a field without a column is null, a column without a field is ignored.
 
     Args:
@@ -26,6 +28,7 @@ def column_events(source: Source, columns: Mapping[str, Any], count: int, place:
         columns: name -> Arrow array of `count` values.
         count: of the events.
         place: what the columns are of, for errors.
+        bad: event -> reason of those that are known to be bad.
 
     Raises:
         EventError: there is no column for the event time, or a column's type never holds its field's type.
@@ -40,7 +43,7 @@ def column_events(source: Source, columns: Mapping[str, Any], count: int, place:
         ]
     except WrongType as wrong:
         raise EventError(f"{place}: {wrong}") from None
-    return gather(source.schema, found, {}, source.event_time)
+    return gather(source.schema, found, bad or {}, source.event_time)
 
 
 def need_time(source: Source, columns: Mapping[str, Any], place: str) -> None:

@@ -23,6 +23,7 @@ from transforms.encodings.arrow_columns import arrow_column
 from transforms.encodings.decoded import Column, Decoded, gather, merge
 from transforms.encodings.json_columns import arrow_type, parsed, sound_for_arrow
 from transforms.encodings.json_values import JSON, parse_object
+from transforms.encodings.symbols import Symbols
 from transforms.encodings.values import Unfit, kind
 
 Ints = npt.NDArray[np.int64]
@@ -40,11 +41,13 @@ class JsonDecoder:
         self._fields = source.resolved_fields
         self._schema = source.schema
         self._event_time = source.event_time
+        self._symbols = Symbols(source)
 
     def decode(self, values: pa.BinaryArray) -> Decoded:
         """Events of n values."""
-        if len(values) <= _FEW:
-            return self.one_by_one(values)
+        return self._symbols.check(self.one_by_one(values) if len(values) <= _FEW else self._by_the_column(values))
+
+    def _by_the_column(self, values: pa.BinaryArray) -> Decoded:
         parts: list[tuple[Ints, Decoded]] = []
         sound = sound_for_arrow(values)
         singles = [np.flatnonzero(~sound)]

@@ -23,7 +23,7 @@ from transforms.encodings.values import (
 DEEPEST = 100
 _SHOWN = 60
 _TOO_DEEP = f"the value is nested deeper than {DEEPEST} levels"
-_INTEGER = re.compile(r"-?[0-9]{1,20}")
+_INTEGER = re.compile(r"-?[0-9]{1,40}")
 
 
 class Number(str):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from schemas.source import Source
 from transforms.encodings.file_access import damage, open_file
-from transforms.encodings.file_batch import FileBatch, row_json
+from transforms.encodings.file_batch import FileBatch, arrow_row, row_json
 from transforms.encodings.frames import arrow_columns, column_events, fields_there
 
 FORM = "Parquet"
@@ -53,4 +53,4 @@ def _groups(file: Any, start_row: int) -> tuple[list[int], int]:
 
 def _batch(source: Source, batch: pa.RecordBatch, row: int, path: str) -> FileBatch:
     decoded = column_events(source, arrow_columns(batch), batch.num_rows, path)
-    return FileBatch(row, row + batch.num_rows, decoded, lambda index: row_json(batch.slice(index, 1).to_pylist()[0]))
+    return FileBatch(row, row + batch.num_rows, decoded, lambda index: row_json(arrow_row(batch, index)))
