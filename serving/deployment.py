@@ -116,10 +116,10 @@ class Deployment:
         Raises:
             StoreError: the registry cannot be read.
         """
-        rows = offline.scan(TABLE, ["version"], schema=_SCHEMA).select(pl.col("version").max()).collect()
-        newest = rows["version"].to_list()[0]
-        if newest is None:
+        versions = offline.read(TABLE, ["version"], schema=_SCHEMA).column(0).to_pylist()
+        if not versions:
             return Deployment()
+        newest = max(versions)
         found = offline.read(TABLE, ["document"], pl.col("version") == newest)
         return Deployment.from_json(found.column(0)[0].as_py())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.envelope import Envelope
 from pipelines.lanes.base import events_batch
@@ -77,11 +78,13 @@ class EventsReader:
         start = self._offset
         while start < self._end:
             self._span_end = min(start + CHUNK_OFFSETS, self._end)
-            rows = self._offline.read(self._table, filter=_between(lane, start, self._span_end))
+            span = (lane.text, start, self._span_end)
+            rows = self._offline.read(self._table, filter=_between(lane, start, self._span_end), span=span)
             if rows.num_rows:
                 return rows.sort_by("_offset")
-            found = self._offline.scan(self._table, ["_offset"], _between(lane, self._span_end, self._end))
-            first = found.select(pl.col("_offset").min()).collect().item()
+            rest = (lane.text, self._span_end, self._end)
+            found = self._offline.read(self._table, ["_offset"], _between(lane, self._span_end, self._end), span=rest)
+            first = pc.min(found.column(0)).as_py()
             start = self._end if first is None else int(first)
         self._span_end = self._end
         return self._offline.schema(self._table).empty_table()

@@ -12,6 +12,7 @@ from deltalake import DeltaTable, WriterProperties
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.errors import StoreError
+from serving.stores.damage import CHECKSUMS, note_checksum, witness
 from serving.stores.delta import Place
 
 
@@ -21,17 +22,25 @@ def compact(place: Place, lock: Path) -> int:
     Appends may go on meanwhile. Two compactions at once would double every row, without an error of the engine
     (measured with deltalake 1.6.6); hence the lock, and the check of every version since.
 
+    Files are checked before they are merged, so that damage does not spread; what they become is given a checksum.
+
     Args:
         place: the table.
         lock: file whose lock keeps other processes of this machine away.
 
     Raises:
-        StoreError: another process holds the lock, or a compaction doubled or lost rows; that is undone.
+        StoreError: another process holds the lock, a data file is damaged, or a compaction doubled or lost rows; that
+            is undone.
     """
     with _locked(place, lock), place.explained():
         handle = place.open()
-        first = handle.version()
+        first, before = handle.version(), place.files(handle)
+        place.check(before)
         metrics = handle.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+        if place.folder is not None:
+            for path in place.files(handle).keys() - before.keys():
+                note_checksum(place.folder / path)
+            witness(place.folder, handle.version())
         wrong = [version for version in range(first + 1, place.open().version() + 1) if not kept_rows(place, version)]
         for version in wrong:
             undo(place, version)
@@ -46,13 +55,18 @@ def compact(place: Place, lock: Path) -> int:
 def vacuum(place: Place, hours: int, keep_versions: Sequence[int]) -> list[str]:
     """Deletes files, also never committed ones, that are needed by no version since `hours` ago nor by those named."""
     with place.explained():
-        return place.open().vacuum(
+        gone = place.open().vacuum(
             retention_hours=hours,
             dry_run=False,
             enforce_retention_duration=False,
             full=True,
             keep_versions=list(keep_versions) or None,
         )
+    if place.folder is not None:
+        for note in (place.folder / CHECKSUMS).glob("*.parquet"):
+            if not (place.folder / note.name).exists():
+                note.unlink(missing_ok=True)
+    return gone
 
 
 def kept_rows(place: Place, version: int) -> bool:
@@ -99,8 +113,10 @@ def _rows(files: Mapping[str, Mapping[str, int]]) -> int:
 
 @contextmanager
 def _locked(place: Place, lock: Path) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with place.explained():
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = lock.open("w")
+    with held as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +17,24 @@ from deltalake.transaction import AddAction, RemoveAction
 from polars.exceptions import PanicException, PolarsError
 
 from schemas.errors import StoreError
+from serving.stores.damage import (
+    broken_log,
+    emptied,
+    file_damage,
+    log_lost,
+    lost_versions,
+    stale_checkpoint,
+    way_back,
+    witness,
+    witnessed,
+)
 from serving.stores.delta_schema import plain_schema
 from serving.stores.parquet import sync_file, sync_folder
 
 _RACES = ("Concurrent transaction failed", "Metadata changed", "concurrent transaction")
+_ERRNO = re.compile(r"os error (\d+)|errno (\d+)", re.IGNORECASE)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _COMMIT = {"commitInfo": pl.Struct({"operation": pl.String})}
 _TRANSACTIONS = {"txn": pl.Struct({"appId": pl.String, "version": pl.Int64})}
 
@@ -60,21 +76,79 @@ class Place:
             reason = " ".join(str(error).split("\n   0:")[0].split())[:400]
             if isinstance(error, CommitFailedError) and any(race in reason for race in _RACES):
                 raise Conflict(f"{self.address}: {reason}") from error
-            raise StoreError(
-                f"{self.address}: the table cannot be read or written: {reason}. If a file of it is missing or "
-                "damaged, put it back from a copy, or move the table's folder away and run again to fill it anew; "
-                "otherwise check that this user may write there and that there is space"
-            ) from error
+            raise self.refusal(self._told(error, reason)) from error
+
+    def refusal(self, told: str) -> StoreError:
+        """The error of a table of which something is to be told."""
+        return StoreError(f"{self.address}: the table cannot be read or written: {told}")
+
+    def damaged(self, what: str) -> StoreError:
+        """The error of a table to which damage was found."""
+        return self.refusal(f"{what}; {way_back(self.table, self.address)}")
 
     def exists(self) -> bool:
-        """Whether there is a table."""
+        """Whether there is a table.
+
+        Raises:
+            StoreError: there are files of a table, and its log is gone.
+        """
         with self.explained():
-            return DeltaTable.is_deltatable(self.address, storage_options=dict(self.options))
+            found = DeltaTable.is_deltatable(self.address, storage_options=dict(self.options))
+        if not found and self.folder is not None and (what := log_lost(self.folder)) is not None:
+            raise self.damaged(what)
+        return bool(found)
 
     def open(self, version: int | None = None) -> DeltaTable:
-        """The table as it is now, or as it was."""
+        """The table as it is now, or as it was.
+
+        Raises:
+            StoreError: it cannot be read, or an entry of its log was emptied or is missing at its end.
+        """
+        # Read first: what others commit between the two looks is no damage.
+        known = -1 if self.folder is None else witnessed(self.folder)
         with self.explained():
-            return DeltaTable(self.address, version=version, storage_options=dict(self.options))
+            handle = DeltaTable(self.address, version=version, storage_options=dict(self.options))
+            if self.folder is not None and version is None:
+                last = handle.version()
+                first = max(self.checkpoint() or 0, 0)
+                what = lost_versions(self.folder, last, known) or emptied(self.folder, range(first + 1, last + 1))
+                if what is not None:
+                    raise self.damaged(what)
+        return handle
+
+    def checkpoint(self) -> int | None:
+        """Version of the newest checkpoint, as the log says; None if it says nothing."""
+        hint, options = f"{self.address}/_delta_log/_last_checkpoint", dict(self.options) or None
+        try:
+            frame = pl.scan_ndjson(hint, schema={"version": pl.Int64}, storage_options=options)
+            found = frame.collect()["version"].to_list()
+        except (OSError, PolarsError):
+            return None
+        return int(found[0]) if found else None
+
+    def check(self, files: Mapping[str, int], missing: bool = True) -> None:
+        """Checks data files on a local disk: there, as large as the log says, and with the content that was written.
+
+        Args:
+            files: size in bytes by path in the table.
+            missing: whether all of them must be there.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        if self.folder is None:
+            return
+        for path, size in files.items():
+            with self.explained():
+                what = file_damage(self.folder / path, size) if missing or (self.folder / path).exists() else None
+            if what is not None:
+                raise self.damaged(what)
+
+    def files(self, handle: DeltaTable) -> dict[str, int]:
+        """Size in bytes by path of the data files of a table."""
+        with self.explained():
+            listed = pa.table(handle.get_add_actions()).select(["path", "size_bytes"])
+        return dict(zip(*(listed.column(name).to_pylist() for name in ("path", "size_bytes")), strict=True))
 
     def operation(self, version: int) -> str:
         """What made a version, as its log entry says ("WRITE", "OPTIMIZE", ...)."""
@@ -91,6 +165,38 @@ class Place:
         except StoreError:
             if not self.exists():
                 raise
+
+    def _told(self, error: BaseException, reason: str) -> str:
+        """What a user is told of an engine's error: what it means, and the way back."""
+        numbers = [int(number) for found in _ERRNO.findall(reason) for number in found if number]
+        numbers += [error.errno] if isinstance(error, OSError) and error.errno else []
+        if any(number in _FULL for number in numbers):
+            return f"the disk is full ({reason}); nothing of this commit was kept: free some space, then repeat"
+        if any(number in _FORBIDDEN for number in numbers):
+            return f"{reason}: check that this user may write there and that it is not read-only, then repeat"
+        if (found := self._found()) is not None:
+            return found
+        return (
+            f"{reason}. If a file of it is missing or damaged, {way_back(self.table, self.address)}; otherwise check "
+            "that this user may write there and that there is space"
+        )
+
+    def _found(self) -> str | None:
+        """What the files on a local disk tell of an error that the engine raised."""
+        if self.folder is None:
+            return None
+        with suppress(OSError):
+            if (what := broken_log(self.folder)) is not None:
+                return f"{what}; {way_back(self.table, self.address)}"
+            try:
+                handle = DeltaTable(self.address)
+                listed = pa.table(handle.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
+            except (DeltaError, PanicException):
+                return stale_checkpoint(self.folder)
+            for file in listed:
+                if (what := file_damage(self.folder / file["path"], file["size_bytes"])) is not None:
+                    return f"{what}; {way_back(self.table, self.address)}"
+        return None
 
 
 class Log:
@@ -177,23 +283,17 @@ class Log:
         log = f"{self._place.address}/_delta_log"
         options = dict(self._place.options) or None
         ids: set[str] = set()
-        if first == 0 and (checkpoint := self._checkpoint(log, options)) is not None and checkpoint <= last:
+        if first == 0 and (checkpoint := self._place.checkpoint()) is not None and checkpoint <= last:
             frame = pl.scan_parquet(f"{log}/{checkpoint:020}.checkpoint*.parquet", storage_options=options)
             ids |= set(frame.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
             first = checkpoint + 1
         entries = [f"{log}/{version:020}.json" for version in range(first, last + 1)]
+        if self._place.folder is not None and (what := emptied(self._place.folder, range(first, last + 1))) is not None:
+            raise self._place.damaged(what)
         if entries:
             lines = pl.scan_ndjson(entries, schema=_TRANSACTIONS, storage_options=options)
             ids |= set(lines.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
         return ids
-
-    def _checkpoint(self, log: str, options: dict[str, str] | None) -> int | None:
-        try:
-            frame = pl.scan_ndjson(f"{log}/_last_checkpoint", schema={"version": pl.Int64}, storage_options=options)
-            found = frame.collect()["version"].to_list()
-        except (OSError, PolarsError):
-            return None
-        return int(found[0]) if found else None
 
     def _sync(self) -> None:
         """Makes the commits taken in durable (a local disk keeps new files in memory for seconds)."""
@@ -204,6 +304,7 @@ class Log:
             sync_file(folder / "_delta_log" / f"{version:020}.json")
         sync_folder(folder / "_delta_log")
         self._synced = self.handle.version()
+        witness(folder, self._synced)
 
 
 def _properties(transactions: Mapping[str, int]) -> CommitProperties:

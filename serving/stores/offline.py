@@ -7,11 +7,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from schemas.errors import StoreError
@@ -22,6 +24,7 @@ from serving.stores.parquet import write_file
 
 _ATTEMPTS = 50
 Positions = Mapping[tuple[str, str], int]
+Span = tuple[str, int, int]
 
 
 class _Table:
@@ -54,6 +57,7 @@ class OfflineStore:
         self.root = str(root).rstrip("/")
         self.options = dict(options or {})
         self._tables: dict[str, _Table] = {}
+        self._sound: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._process = os.getpid()
 
@@ -124,14 +128,21 @@ class OfflineStore:
         columns: Sequence[str] | None = None,
         filter: pl.Expr | None = None,
         schema: pa.Schema | None = None,
+        span: Span | None = None,
     ) -> pl.LazyFrame:
         """A table as of now, as a polars frame to be collected.
+
+        Data files are checked against their checksums, once per object: readers do not notice a flipped bit.
 
         Args:
             table: name.
             columns: all by default.
             filter: pushed down to files and row groups.
             schema: stands for a table that does not exist yet (no rows); without it such a table is an error.
+            span: (lane text, first offset, end) outside which the filter takes nothing: other files are not checked.
+
+        Raises:
+            StoreError: the table does not exist (and no schema was given) or a file of it is missing or damaged.
         """
         place = self._place(table)
         if schema is not None and not self.exists(table):
@@ -139,8 +150,10 @@ class OfflineStore:
             assert isinstance(empty, pl.DataFrame)
             frame = empty.lazy()
         else:
+            handle = place.open()
+            self._check_files(place, handle, span, missing=filter is None)
             with place.explained():
-                frame = pl.scan_delta(place.open(), storage_options=self.options or None)
+                frame = pl.scan_delta(handle, storage_options=self.options or None)
         frame = frame if filter is None else frame.filter(filter)
         return frame if columns is None else frame.select(columns)
 
@@ -150,13 +163,14 @@ class OfflineStore:
         columns: Sequence[str] | None = None,
         filter: pl.Expr | None = None,
         schema: pa.Schema | None = None,
+        span: Span | None = None,
     ) -> pa.Table:
         """Rows of a table as of now, every column of exactly the type it was written with; arguments as of `scan`.
 
         Raises:
             StoreError: the table does not exist (and no schema was given) or a file of it is missing or damaged.
         """
-        frame = self.scan(table, columns, filter, schema)
+        frame = self.scan(table, columns, filter, schema, span)
         types = plain_schema(schema) if schema is not None and not self.exists(table) else self.schema(table)
         with self._place(table).explained():
             rows = frame.collect().to_arrow()
@@ -171,7 +185,7 @@ class OfflineStore:
         """
         if not lanes or not self.exists(table):
             return 0
-        held = self.scan(table, ["_lane"], pl.col("_lane").is_in(list(lanes))).select(pl.len()).collect().item()
+        held = len(self.read(table, ["_lane"], pl.col("_lane").is_in(list(lanes))))
         if held:
             place = self._place(table)
             with place.explained():
@@ -240,6 +254,27 @@ class OfflineStore:
         except Conflict:
             (place.folder / added.path).unlink(missing_ok=True)
             raise
+        except StoreError:
+            # A commit that failed may have happened all the same; only a file that no version names may go.
+            with suppress(StoreError):
+                if added.path not in place.files(place.open()):
+                    (place.folder / added.path).unlink(missing_ok=True)
+            raise
+
+    def _check_files(self, place: Place, handle: DeltaTable, span: Span | None, missing: bool) -> None:
+        """Checks the data files that a read may take rows from, those aside that were sound before.
+
+        What is missing is not looked at under a filter, which may skip it: the engine tells.
+        """
+        if place.folder is None:
+            return
+        sound = self._sound.setdefault(place.table, set())
+        files = {path: size for path, size in place.files(handle).items() if path not in sound}
+        if span is not None and files:
+            with place.explained():
+                files = {path: files[path] for path in _spanned(handle, span) if path in files}
+        place.check(files, missing)
+        sound |= files.keys()
 
     def _check(self, entry: _Table, rows: pa.Table | None, stored: Mapping[tuple[str, str], int | None]) -> None:
         """Refuses an append whose rows were trimmed to other positions than those in the log."""
@@ -276,6 +311,18 @@ class OfflineStore:
         if "://" not in self.root:
             return Path(self.root) / ".locks" / name
         return Path(tempfile.gettempdir()) / f"twinbeam-{hashlib.sha256(self.root.encode()).hexdigest()[:16]}" / name
+
+
+def _spanned(handle: DeltaTable, span: Span) -> list[str]:
+    """Files of a table that may hold rows of a lane's span of offsets, by their statistics."""
+    listed = pl.DataFrame(pl.from_arrow(pa.table(handle.get_add_actions(flatten=True))))
+    lane, first, end = span
+    known = {"min._lane", "max._lane", "min._offset", "max._offset"} <= set(listed.columns)
+    if known:
+        outside = (pl.col("max._lane") < lane) | (pl.col("min._lane") > lane)
+        outside |= (pl.col("max._offset") < first) | (pl.col("min._offset") >= end)
+        listed = listed.filter(outside.fill_null(False).not_())
+    return listed["path"].to_list()
 
 
 def _least(position: int | None) -> int:

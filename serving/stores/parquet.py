@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from serving.stores.damage import checksum
+
 ROW_GROUP = 128 * 1024
 _RISING = ("_offset", "_event_time", "_arrival", "_sequence")
 _MEASURED = ("_offset", "_lane")
@@ -25,29 +27,35 @@ _YEARS = (-62_135_596_800_000_000, 253_402_300_799_000_000)
 def write_file(folder: Path, rows: pa.Table) -> AddAction:
     """Writes rows as one new file of a table and says how to add it.
 
-    The file is complete and on the disk when this returns. Settings by measurement (1M rows of 13 columns): zstd,
-    dictionaries for text alone and differences for rising columns take a third of the CPU time of the defaults, and
-    three quarters of their bytes.
+    The file is complete and on the disk when this returns, and its name ends in the CRC-32 of its content: Parquet
+    readers do not notice a flipped bit (measured: none of 60), so reads compare it. Settings by measurement (1M rows of
+    13 columns): zstd, dictionaries for text alone and differences for rising columns take a third of the CPU time of
+    the defaults, and three quarters of their bytes.
 
     Args:
         folder: the table's folder.
         rows: at least one row.
     """
-    name = f"part-{uuid.uuid4().hex}.zstd.parquet"
-    hidden = folder / f".{name}"
+    part = f"part-{uuid.uuid4().hex}"
+    hidden = folder / f".{part}"
     rising = [field.name for field in rows.schema if field.name in _RISING]
-    with hidden.open("wb") as file:
-        pq.write_table(
-            rows,
-            file,
-            compression="zstd",
-            use_dictionary=[path for field in rows.schema for path in _texts(field.name, field.type)],
-            column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
-            row_group_size=ROW_GROUP,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    hidden.rename(folder / name)
+    try:
+        with hidden.open("wb") as file:
+            pq.write_table(
+                rows,
+                file,
+                compression="zstd",
+                use_dictionary=[path for field in rows.schema for path in _texts(field.name, field.type)],
+                column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
+                row_group_size=ROW_GROUP,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        name = f"{part}-{checksum(hidden)}.zstd.parquet"
+        hidden.rename(folder / name)
+    except BaseException:
+        hidden.unlink(missing_ok=True)  # on a full disk it would take the space that is freed for the next attempt
+        raise
     sync_folder(folder)
     written = (folder / name).stat()
     return AddAction(name, written.st_size, {}, written.st_mtime_ns // 1_000_000, True, json.dumps(statistics(rows)))
