@@ -72,7 +72,7 @@ def measure(scale: float = 1.0) -> list[Measured]:
     """A view of 12 window features, and one of 10 latest features."""
     rows, entities = int(1_000_000 * scale), max(int(10_000 * scale), 10)
     with tempfile.TemporaryDirectory() as scratch:
-        return [*_windows(Path(scratch), rows, entities), *_latest(Path(scratch), rows, entities)]
+        return [*_windows(Path(scratch), rows, entities), *_latest(Path(scratch), rows, 10 * entities)]
 
 
 def _windows(scratch: Path, rows: int, entities: int) -> list[Measured]:
