@@ -107,6 +107,8 @@ class Block:
         columns: (name, type) of the columns of a "latest" block.
         rows_fingerprint: of the rows it is folded from.
         ties: which of two rows of equal event time wins in a "latest" block, "last" or "first".
+        reach: how far back (µs) of an answer's instant its tiles answer for, if older ones had expired when a longer
+            window came; None for any.
     """
 
     id: str
@@ -118,6 +120,7 @@ class Block:
     columns: tuple[tuple[str, pa.DataType], ...]
     rows_fingerprint: str
     ties: str = "last"
+    reach: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON value from which `from_json` makes an equal block."""
@@ -131,6 +134,7 @@ class Block:
             "columns": [[name, type_text(kind)] for name, kind in self.columns],
             "rows_fingerprint": self.rows_fingerprint,
             "ties": self.ties,
+            "reach": self.reach,
         }
 
     @staticmethod
@@ -146,4 +150,5 @@ class Block:
             tuple((name, parse_type(text)) for name, text in value["columns"]),
             value["rows_fingerprint"],
             value["ties"],
+            value.get("reach"),
         )

@@ -29,6 +29,11 @@ class Window:
     hop: int
     offset: int = 0
 
+    @property
+    def reach(self) -> int:
+        """How far back from the instant of an answer (µs) it looks, its hop aside."""
+        return self.length + self.offset
+
 
 def hop_for(length: int) -> int:
     """Greatest hop that gives a window of `length` µs at least twelve tiles (the least hop, 1 ms, if none does)."""

@@ -11,6 +11,7 @@ from schemas.fingerprint import fingerprint
 from schemas.state import Block
 from serving.definition import feature_differences, feature_parts, row_differences, view_parts
 from serving.deployment import AppliedView, Deployment, engine_versions
+from serving.expiry import Horizons
 from serving.tables import events_table, rows_table
 from transforms.blocks import assign_blocks
 from transforms.catalog import Catalog
@@ -114,13 +115,19 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(catalog: Catalog, deployment: Deployment, stored_rows: Callable[[str], int] | None) -> Plan:
+def plan(
+    catalog: Catalog,
+    deployment: Deployment,
+    stored_rows: Callable[[str], int] | None,
+    horizons: Horizons | None = None,
+) -> Plan:
     """What applying the definitions would do.
 
     Args:
         catalog: compiled definitions.
         deployment: what is applied now.
         stored_rows: rows of an offline table by its name; None without a store.
+        horizons: what has expired from the online store; None if nothing, or without a store.
     """
     services = service_uses(catalog)
     applied: dict[str, AppliedView] = {}
@@ -128,7 +135,7 @@ def plan(catalog: Catalog, deployment: Deployment, stored_rows: Callable[[str], 
     given_out = deployment.retired | {block.id for blocks in deployment.blocks.values() for block in blocks}
     for name, view in catalog.views.items():
         before = deployment.views.get(name)
-        after = _applied(view, before, given_out)
+        after = _applied(view, before, given_out, horizons or Horizons())
         applied[name] = after
         hit = _hit(name, deployment.services, services)
         row = _added(after, hit, stored_rows) if before is None else _changed(before, after, hit, stored_rows)
@@ -188,7 +195,9 @@ def anew(catalog: Catalog, deployment: Deployment, views: Collection[str], now: 
     """
     given_out = deployment.retired | {block.id for blocks in deployment.blocks.values() for block in blocks}
     renewed = {
-        name: _applied(catalog.views[name], replace(before, blocks=()), given_out) if name in views else before
+        name: _applied(catalog.views[name], replace(before, blocks=()), given_out, Horizons())
+        if name in views
+        else before
         for name, before in deployment.views.items()
     }
     held = {block.id for view in renewed.values() for block in view.blocks}
@@ -214,11 +223,13 @@ def service_uses(catalog: Catalog) -> dict[str, tuple[tuple[str, str, str], ...]
     }
 
 
-def _applied(view: CompiledView, before: AppliedView | None, given_out: frozenset[str]) -> AppliedView:
+def _applied(
+    view: CompiledView, before: AppliedView | None, given_out: frozenset[str], horizons: Horizons
+) -> AppliedView:
     """The view as it would be applied; blocks that are new get ids that no store has ever seen."""
-    stored = [] if before is None else [block for block in before.blocks if block.entity == view.entity.name]
-    kept = {block.id for block in stored}
-    blocks = tuple(block if block.id in kept else _renamed(block, given_out) for block in assign_blocks(view, stored))
+    found = () if before is None else before.blocks
+    stored = [horizons.limit(block, view) for block in found if block.entity == view.entity.name]
+    blocks = tuple(block if block in stored else _renamed(block, given_out) for block in assign_blocks(view, stored))
     known = None if before is None else (before.rows_fingerprint, before.probe)
     return AppliedView(
         view.name,

@@ -16,7 +16,8 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
     """Blocks that hold every state of a view: those stored, then new ones for what they lack.
 
     A stored block stays as it is, whole, while the rows that it is folded from are the same and some feature still
-    reads it; states that no such block holds get one new block per hop, so that only they are backfilled.
+    reads it; states that no such block holds, or not far enough back for every feature, get one new block per hop, so
+    that only they are backfilled.
 
     Args:
         view: the compiled view.
@@ -25,24 +26,23 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
     Returns:
         Blocks, stored ones first and in their order.
     """
-    wanted = {state.fingerprint for state in view.states}
     columns = {f.column: f.dtype for f in view.features if f.kind == "latest" and f.column is not None}
     kept = [
         block
         for block in stored
         if block.view == view.name
         and block.rows_fingerprint == view.rows_fingerprint
-        and (
-            any(state.fingerprint in wanted for state in block.states)
-            or (
-                block.kind == "latest" and block.ties == view.ties and any(name in columns for name, _ in block.columns)
-            )
-        )
+        and (block.kind != "latest" or block.ties == view.ties)
+        and any(answers(block, feature) for feature in view.features)
     ]
-    held = {state.fingerprint for block in kept for state in block.states}
+    lacking = {
+        feature.state.fingerprint
+        for feature in view.features
+        if feature.state is not None and not any(answers(block, feature) for block in kept)
+    }
     by_hop: dict[int | None, list[StateSpec]] = {}
     for state in view.states:
-        if state.fingerprint not in held:
+        if state.fingerprint in lacking:
             by_hop.setdefault(state.hop, []).append(state)
     new = [_tiles_block(view, hop, states) for hop, states in by_hop.items()]
     held_columns = {name for block in kept if block.kind == "latest" for name, _ in block.columns}
@@ -62,6 +62,14 @@ def _tiles_block(view: CompiledView, hop: int | None, states: Sequence[StateSpec
     return Block(identity, view.name, view.entity.name, "tiles", hop, ordered, (), view.rows_fingerprint, view.ties)
 
 
+def answers(block: Block, feature: Feature) -> bool:
+    """Whether a feature can be answered from a block: it holds what the feature needs, and far enough back."""
+    if feature.state is None:
+        return block.kind == "latest" and any(name == feature.column for name, _ in block.columns)
+    near = block.reach is None or (feature.window is not None and feature.window.reach <= block.reach)
+    return near and any(state.fingerprint == feature.state.fingerprint for state in block.states)
+
+
 def holder(feature: Feature, blocks: Sequence[Block]) -> Block:
     """The block that holds what a stored feature is answered from.
 
@@ -69,9 +77,6 @@ def holder(feature: Feature, blocks: Sequence[Block]) -> Block:
         RequestError: no block does: the definition has not been applied.
     """
     for block in blocks:
-        if feature.state is not None:
-            if any(state.fingerprint == feature.state.fingerprint for state in block.states):
-                return block
-        elif block.kind == "latest" and any(name == feature.column for name, _ in block.columns):
+        if answers(block, feature):
             return block
     raise RequestError(f"{feature.view}:{feature.name}: not applied yet; run twinbeam apply")
