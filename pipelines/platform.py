@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -16,7 +16,8 @@ from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.report import RunReport
-from pipelines.serving_calls import ServingCalls
+from pipelines.serving_calls import PreparedReader, ServingCalls
+from pipelines.serving_calls import instant as instant_of
 from pipelines.settings import Settings
 from pipelines.topics import EmbeddedTopics
 from schemas.errors import RequestError
@@ -24,14 +25,12 @@ from schemas.registry import Registry
 from serving import plan as plans
 from serving.audit import AuditReport
 from serving.deployment import Deployment
-from serving.expiry import expire
+from serving.expiry import Horizons, expire
 from serving.stores.base import SEALED, Mark
 from serving.stores.offline import OfflineStore
 from serving.training import training_set
 from transforms.catalog import Catalog
 from transforms.features import Features
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Platform:
@@ -80,11 +79,13 @@ class Platform:
 
     def plan(self) -> plans.Plan:
         """What `apply` would do: per view added, changed or removed, why, and what becomes of its state."""
-        offline = self.offline
+        offline, deployment = self.offline, Deployment.load(self.offline)
+        horizons = Horizons.read(self._project.online, deployment, self._now()) if deployment.blocks else None
         return plans.plan(
             self.catalog,
-            Deployment.load(offline),
+            deployment,
             lambda table: offline.count(table) if offline.exists(table) else 0,
+            horizons,
         )
 
     def apply(self, accept: str | None = None) -> plans.Plan:
@@ -181,7 +182,18 @@ class Platform:
                 before events that were folded already.
             DefinitionChanged: the fingerprint is another.
         """
-        return self._calls.get(features, keys, request, _instant(now), fingerprint)
+        return self._calls.reader(features).get(keys, request, now, fingerprint)
+
+    def reader(self, features: Any) -> PreparedReader:
+        """A reader of some features, for many reads: `reader.get(keys)` is `get(features, keys)`.
+
+        Args:
+            features: as `get` takes them.
+
+        Raises:
+            RequestError: something asked for does not exist or is not applied.
+        """
+        return self._calls.reader(features)
 
     def training_set(
         self,
@@ -214,9 +226,9 @@ class Platform:
         Args:
             now: instant (a time, or µs); None for the clock.
         """
-        instant = _instant(now)
+        instant = instant_of(now)
         moment = instant if isinstance(instant, int) else self._now()
-        return expire(self.catalog, Deployment.load(self.offline).blocks, self._project.online, moment)
+        return expire(self.catalog, Deployment.load(self.offline), self._project.online, moment)
 
     def close(self) -> None:
         """Writes what the serving log holds and closes the stores."""
@@ -243,18 +255,3 @@ class Platform:
             marks = [Mark(block.id, SEALED, 1, 0) for block in each.blocks if lacking.get(block.id) == {}]
             if marks:
                 self._project.online.write(each.view.entity.name, [], marks)
-
-
-def _instant(now: datetime | str | int | None) -> int | str | None:
-    """An instant in µs, "latest", or None for the clock; naive times are UTC."""
-    if now is None or now == "latest" or (isinstance(now, int) and not isinstance(now, bool)):
-        return now  # type: ignore[return-value]
-    if isinstance(now, str):
-        try:
-            now = datetime.fromisoformat(now)
-        except ValueError:
-            raise RequestError(f"now={now!r}: give a time, ISO 8601 text, µs since the epoch, or 'latest'") from None
-    if not isinstance(now, datetime):
-        raise RequestError(f"now={now!r}: give a time, ISO 8601 text, µs since the epoch, or 'latest'")
-    aware = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -75,14 +75,14 @@ class ServingLog:
 
     def __init__(self, offline: OfflineStore, every: float = 5.0, rows: int = 1_000) -> None:
         self._offline, self._every, self._rows = offline, every, rows
-        self._held: list[LoggedAnswer] = []
+        self._held: list[LoggedAnswer | Callable[[], LoggedAnswer]] = []
         self._changed = threading.Condition()
         self._commit = threading.Lock()
         self._writer: threading.Thread | None = None
         self._closed = False
 
-    def append(self, *answers: LoggedAnswer) -> None:
-        """Takes answers to be logged.
+    def append(self, *answers: LoggedAnswer | Callable[[], LoggedAnswer]) -> None:
+        """Takes answers to be logged, or what will make them when they are written.
 
         Raises:
             StoreError: the log was closed, or the offline store has not taken answers for so long that too many wait.
@@ -165,8 +165,9 @@ def _between(begin: int, end: int) -> pl.Expr:
     return (time >= pl.lit(begin).cast(kind)) & (time < pl.lit(end).cast(kind))
 
 
-def _batch(answers: Iterable[LoggedAnswer]) -> pa.RecordBatch:
-    rows = [answer if answer.request else replace(answer, request=uuid.uuid4().hex) for answer in answers]
+def _batch(answers: Iterable[LoggedAnswer | Callable[[], LoggedAnswer]]) -> pa.RecordBatch:
+    made = [answer if isinstance(answer, LoggedAnswer) else answer() for answer in answers]
+    rows = [answer if answer.request else replace(answer, request=uuid.uuid4().hex) for answer in made]
     columns = [
         [row.request for row in rows],
         [row.time for row in rows],

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.errors import DefinitionChanged, RequestError
 from schemas.state import Block
-from serving.stores.base import SEALED, CellReader, OnlineStore, Slice
-from transforms.answers import NO_TIME, Answer
+from serving.stores.base import SEALED, OnlineStore, Slice
+from serving.stores.row_reads import Asked, RowReader, Rows, row_reader
+from transforms.answer_columns import AnswerColumn
+from transforms.answers import Answer
 from transforms.assembly import assemble
-from transforms.block_answers import BlockAnswers, BlockCells, first_cell
-from transforms.blocks import holder
-from transforms.columns import integers
 from transforms.features import Features
-from transforms.requests import Request, role_keys
-from transforms.selection import Output, Selection
-from transforms.view import CompiledView
+from transforms.key_answers import BlockRows, CellRow, KeyAnswers
+from transforms.latest import LatestCells
+from transforms.plain_keys import plain_columns
+from transforms.read_plan import EntityReads, ReadPlan
+from transforms.requests import Request, column_array, read_request, role_keys
+from transforms.selection import Selection
+from transforms.served import ServedFeatures
 
-Ints = npt.NDArray[np.int64]
+Marks = dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True)
 class OnlineAnswer:
     """Features read online, and what the store had folded when they were read.
 
     Attributes:
         features: the answer.
-        marks: per block, per lane, the offset below which every row was in the cells read.
     """
 
-    features: Features
-    marks: Mapping[str, Mapping[str, int]]
+    def __init__(self, features: Features, marks: Callable[[], Marks]) -> None:
+        self.features, self._marks = features, marks
 
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an answer's cells were read: a block, for the entities that some columns of the request name."""
-
-    entity: str
-    keys: tuple[tuple[str, str], ...]
-    block: str
+    @property
+    def marks(self) -> Marks:
+        """Per block, per lane, the offset below which every row was in the cells read."""
+        return self._marks()
 
 
 class OnlineReader:
@@ -55,102 +51,225 @@ class OnlineReader:
     """
 
     def __init__(self, blocks: Mapping[str, Sequence[Block]], store: OnlineStore) -> None:
-        self._blocks, self._store = blocks, store
+        self._blocks, self._rows = blocks, row_reader(store)
 
-    def get(self, selection: Selection, request: Request, now: int | str | None, clock: int) -> OnlineAnswer:
+    def prepare(self, selection: Selection) -> PreparedRead:
+        """A read of a selection, planned once for any number of keys and times.
+
+        Raises:
+            RequestError: a feature is not applied yet.
+        """
+        return PreparedRead(ReadPlan.compile(selection, self._blocks), self._rows)
+
+
+class PreparedRead:
+    """Reads the features of one selection; threads may share it.
+
+    Args:
+        plan: how the selection is read.
+        rows: the store.
+    """
+
+    def __init__(self, plan: ReadPlan, rows: RowReader) -> None:
+        self._plan, self._rows = plan, rows
+        self._names = tuple(plan.types)
+        self._slices: tuple[int, int, list[list[Slice]]] = (0, 0, [])
+
+    @property
+    def selection(self) -> Selection:
+        """The features."""
+        return self._plan.selection
+
+    def get(
+        self,
+        keys: Any,
+        request: Mapping[str, Any] | None,
+        now: int | str | None,
+        clock: int,
+        marked: bool = True,
+    ) -> OnlineAnswer:
         """Features as of now.
 
         The instant of a row's answer is the greater of now and the newest event time in the cells read for it, since
         a head tile may already hold an event later than the reader's clock.
 
         Args:
-            selection: the features asked for.
-            request: keys and request values, n rows.
+            keys: as a user gives them, n rows.
+            request: request values beside the keys.
             now: µs; None for the clock; "latest" for the newest event of each row's entities.
             clock: µs, the reader's clock.
+            marked: whether the answer's marks are wanted.
 
         Raises:
-            RequestError: `now` is older than an event in the cells read, a feature is not applied yet or still being
-                backfilled, or a key column is missing or of another type.
+            RequestError: `now` is older than an event in the cells read, a feature is still being backfilled, or a
+                key column is missing or of another type.
         """
-        roles = selection.stored()
         instant = None if now == "latest" else clock if now is None else now
         if isinstance(instant, str):
             raise RequestError(f"now={now!r}: give a time, or 'latest'")
-        with self._store.snapshot() as snapshot:
-            answers = self._read(snapshot, roles, request, instant)
-            marks = self._marks(snapshot, roles)
-        instants = self._instants(answers.values(), request, instant, now)
-        for place, cells in answers.items():
-            known = marks[place.block]
-            for lane, offset in cells.seen().items():
-                known[lane] = max(known.get(lane, 0), offset)
-        stored: dict[tuple[str, str], Answer] = {}
-        for role, outputs in roles.items():
-            for output in outputs:
-                cells = answers[_Place(*_entity_keys(output), self._holder(output).id)]
-                stored[role, output.feature.name] = cells.answer(output.feature, instants)
-        table = assemble(selection, stored, request, instants)
-        return OnlineAnswer(Features(request.given, table, instants, selection.fingerprint), marks)
+        asked = _Asked(self._plan, self._names, keys, request)
+        slices = self._slices_at(instant)
+        reads = [
+            Asked(entity.entity, keys, of_entity)
+            for entity, (keys, _), of_entity in zip(self._plan.entities, asked.keys, slices, strict=True)
+        ]
+        found = self._rows.read(reads, seals_only=not marked)
+        self._check_sealed(found)
+        blocks = [
+            block
+            for entity, (keys, requests), rows in zip(self._plan.entities, asked.keys, found.cells, strict=True)
+            for block in _block_rows(entity, keys, requests, rows, found)
+        ]
+        answers = KeyAnswers(blocks, asked.rows, instant)
+        instants = _instants(answers.newest, instant, now, asked)
+        columns = answers.columns(instants)
+        features = self._features(asked, columns, instants)
+        return OnlineAnswer(features, _MarksOf(found, blocks) if marked else dict)
 
-    def _holder(self, output: Output) -> Block:
-        return holder(output.feature, self._blocks.get(_view(output).name, ()))
+    def _slices_at(self, instant: int | None) -> list[list[Slice]]:
+        begin, until, slices = self._slices
+        if instant is None or not begin <= instant < until:
+            begin, until, firsts = self._plan.firsts(instant)
+            slices = [
+                [Slice(reads.block.id, first) for reads, first in zip(entity.blocks, of_entity, strict=True)]
+                for entity, of_entity in zip(self._plan.entities, firsts, strict=True)
+            ]
+            if instant is not None:
+                self._slices = (begin, until, slices)
+        return slices
 
-    def _read(
-        self, snapshot: CellReader, roles: Mapping[str, list[Output]], request: Request, instant: int | None
-    ) -> dict[_Place, BlockAnswers]:
-        """Cells of every block, in one store read for all roles that mean the same entity by the same columns."""
-        answers: dict[_Place, BlockAnswers] = {}
-        for (entity, columns), outputs in _by_keys(roles).items():
-            codes = role_keys(outputs[0], request).dictionary_encode()
-            keys: list[bytes] = codes.dictionary.to_pylist()
-            numbers = integers(codes.indices.fill_null(-1))
-            wanted: dict[str, list[Output]] = {}
-            blocks: dict[str, Block] = {}
-            for output in outputs:
-                block = self._holder(output)
-                blocks[block.id] = block
-                wanted.setdefault(block.id, []).append(output)
-            slices = [Slice(name, _first(blocks[name], readers, instant)) for name, readers in wanted.items()]
-            found = snapshot.read(entity, keys, slices)
-            for number, (name, readers) in enumerate(wanted.items()):
-                at = np.flatnonzero(found.slice == number)
-                lane, blob = [found.lane[i] for i in at], [found.blob[i] for i in at]
-                cells = BlockCells(blocks[name], found.key[at], found.tile[at], lane, found.version[at], blob)
-                place = _Place(entity, columns, name)
-                answers[place] = BlockAnswers(_view(readers[0]), cells, numbers, len(keys))
-        return answers
+    def _check_sealed(self, found: Rows) -> None:
+        """Refuses blocks that have not caught up with history."""
+        for entity in self._plan.entities:
+            for reads in entity.blocks:
+                if not found.marks[reads.block.id].get(SEALED):
+                    raise RequestError(
+                        f"{reads.outputs[0].address}: is still being filled from history; run twinbeam run batch (or "
+                        "run stream) until it has caught up"
+                    )
 
-    def _marks(self, snapshot: CellReader, roles: Mapping[str, list[Output]]) -> dict[str, dict[str, int]]:
-        """Marks of the blocks read; refuses blocks that have not caught up with history."""
-        owners = {self._holder(output).id: output for outputs in roles.values() for output in outputs}
-        marks: dict[str, dict[str, int]] = {block: {} for block in owners}
-        for mark in snapshot.marks(list(owners)):
-            marks[mark.log][mark.lane] = mark.offset
-        for block, output in owners.items():
-            if not marks[block].pop(SEALED, 0):
-                raise RequestError(
-                    f"{output.address}: is still being filled from history; run twinbeam run batch (or run stream) "
-                    "until it has caught up"
-                )
+    def _features(
+        self, asked: _Asked, columns: Mapping[tuple[str, str], AnswerColumn | Answer], instants: list[int]
+    ) -> Features:
+        selection = self._plan.selection
+        if not self._plan.computed and asked.plain is not None:
+            by_address = {output.address: columns[output.role, output.feature.name] for output in selection.outputs}
+            return ServedFeatures(asked.plain, self._plan.types, by_address, instants, selection.fingerprint)
+        stored = {name: column if isinstance(column, Answer) else column.answer() for name, column in columns.items()}
+        times = np.array(instants, np.int64)
+        table = assemble(selection, stored, asked.request, times)
+        return Features(asked.request.given, table, times, selection.fingerprint)
+
+
+class _Asked:
+    """Keys that are asked for: plain where that is enough, and as Arrow when it is not, or an error tells of them.
+
+    Attributes:
+        rows: how many requests there are.
+        plain: columns of plain values; None if something else was given.
+        keys: of each entity, its distinct keys, and the number of the key of each request (-1: null).
+    """
+
+    def __init__(self, plan: ReadPlan, names: tuple[str, ...], given: Any, extra: Mapping[str, Any] | None) -> None:
+        self._plan = plan
+        self._request: Request | None = None
+        self.plain = None if extra is not None or plan.selection.request else plain_columns(given, names)
+        encoded = None if self.plain is None else [entity.encode(self.plain) for entity in plan.entities]
+        if self.plain is None or encoded is None or None in encoded:
+            self.plain = None
+            self._request = read_request(given, plan.selection, "keys", extra)
+            encoded = [role_keys(entity.blocks[0].outputs[0], self._request).to_pylist() for entity in plan.entities]
+            self.rows = self._request.rows
+        else:
+            self.rows = len(next(iter(self.plain.values())))
+        several = len(encoded) > 1
+        self.keys = [_numbered(of_entity or [], several) for of_entity in encoded]
+
+    @property
+    def request(self) -> Request:
+        """The request as Arrow has it."""
+        if self._request is None:
+            types, plain = self._plan.types, self.plain or {}
+            columns = {name: column_array(values, types[name]) for name, values in plain.items()}
+            self._request = Request.of_columns(columns, "keys")
+        return self._request
+
+
+class _MarksOf:
+    """Marks of the cells that an answer was read from: of the store, or of a cell where that had more."""
+
+    def __init__(self, found: Rows, blocks: Sequence[BlockRows]) -> None:
+        self._marks, self._lanes = found.marks, found.lanes
+        self._tiles: list[tuple[str, set[tuple[Any, int]]]] = []
+        self._latest: list[tuple[Block, list[bytes]]] = []
+        for block in blocks:
+            rows = [row for of_key in block.cells if of_key is not None for row in of_key]
+            if block.reads.block.kind == "latest":
+                self._latest.append((block.reads.block, [row[5] for row in rows]))
+            else:
+                self._tiles.append((block.reads.block.id, {(row[3], row[4]) for row in rows}))
+
+    def __call__(self) -> Marks:
+        """The marks, without the seals."""
+        marks = {block: {lane: at for lane, at in of.items() if lane != SEALED} for block, of in self._marks.items()}
+        for block, cells in self._tiles:
+            for lane, version in cells:
+                text = self._lanes[lane]
+                marks[block][text] = max(marks[block].get(text, 0), version)
+        for latest, blobs in self._latest:
+            lanes, offsets = LatestCells(latest, blobs).sources()
+            for text, offset in zip(lanes, offsets.tolist(), strict=True):
+                marks[latest.id][text] = max(marks[latest.id].get(text, 0), offset)
         return marks
 
-    def _instants(
-        self, answers: Iterable[BlockAnswers], request: Request, instant: int | None, now: int | str | None
-    ) -> Ints:
-        newest = np.full(request.rows, NO_TIME)
-        for cells in answers:
-            newest = np.maximum(newest, cells.newest(), dtype=np.int64)
-        if instant is None:
-            return newest
-        late = np.flatnonzero(newest > instant)
-        if now is not None and len(late):
-            rows = "; ".join(request.describe(int(i)) for i in late[:5])
-            raise RequestError(
-                f"now is older than events that have been folded already, for {len(late)} of {request.rows} rows "
-                f"({rows}); for a time in the past use training_set"
-            )
-        return np.asarray(np.maximum(newest, instant), np.int64)
+
+def _numbered(keys: list[bytes | None], several: bool) -> tuple[list[bytes], list[int]]:
+    """Distinct keys, and the number of each request's; with several entities, a key of its own for each request.
+
+    An answer is as of an instant, which with several entities may be another for two requests of one key.
+    """
+    numbers: dict[bytes, int] = {}
+    requests = [-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
+    if several and len(numbers) < len(keys):
+        known = [key for key in keys if key is not None]
+        places = iter(range(len(known)))
+        return known, [-1 if key is None else next(places) for key in keys]
+    return list(numbers), requests
+
+
+def _block_rows(
+    entity: EntityReads, keys: list[bytes], requests: list[int], rows: Sequence[CellRow], found: Rows
+) -> list[BlockRows]:
+    """Rows of one entity's cells by block and key."""
+    cells: list[list[list[CellRow] | None]] = [[None] * len(keys) for _ in entity.blocks]
+    for row in rows:
+        of_block, key = cells[row[1]], row[0]
+        of_key = of_block[key]
+        if of_key is None:
+            of_block[key] = [row]
+        else:
+            of_key.append(row)
+    return [
+        BlockRows(reads, keys, requests, of_block, found.lanes)
+        for reads, of_block in zip(entity.blocks, cells, strict=True)
+    ]
+
+
+def _instants(newest: list[int], instant: int | None, now: int | str | None, asked: _Asked) -> list[int]:
+    """Instant of each request's answer."""
+    if instant is None:
+        return newest
+    latest = max(newest, default=instant)
+    if latest <= instant:
+        return [instant] * len(newest)
+    late = [row for row, time in enumerate(newest) if time > instant]
+    if now is not None:
+        rows = "; ".join(asked.request.describe(row) for row in late[:5])
+        raise RequestError(
+            f"now is older than events that have been folded already, for {len(late)} of {asked.rows} rows "
+            f"({rows}); for a time in the past use training_set"
+        )
+    return [max(time, instant) for time in newest]
 
 
 def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
@@ -171,26 +290,3 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
         f"fingerprint {fingerprint} was asked for, these features have {selection.fingerprint}; changed since: "
         f"{', '.join(changed)}"
     )
-
-
-def _entity_keys(output: Output) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return _view(output).entity.name, output.keys
-
-
-def _by_keys(roles: Mapping[str, list[Output]]) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[Output]]:
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Output]] = {}
-    for outputs in roles.values():
-        for output in outputs:
-            groups.setdefault(_entity_keys(output), []).append(output)
-    return groups
-
-
-def _first(block: Block, outputs: Sequence[Output], instant: int | None) -> int:
-    if block.kind == "latest" or block.hop is None:
-        return 0
-    return first_cell(block, [output.feature.window for output in outputs], instant)
-
-
-def _view(output: Output) -> CompiledView:
-    assert output.view is not None
-    return output.view

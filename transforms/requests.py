@@ -35,6 +35,11 @@ class Request:
     given: pa.Table
     what: str
 
+    @staticmethod
+    def of_columns(columns: Mapping[str, pa.Array], what: str) -> Request:
+        """Request of columns that have their types already."""
+        return Request(pa.table(dict(columns)), what)
+
     @property
     def rows(self) -> int:
         """n."""
@@ -77,6 +82,11 @@ def read_request(given: Any, selection: Selection, what: str, extra: Mapping[str
         number = table.column_names.index(name)
         table = table.set_column(number, name, _typed(table.column(name), kind, f"{what}: column {name!r}"))
     return Request(table, what)
+
+
+def column_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Plain values that fit a type, as `read_request` would give them."""
+    return pa.array(values, kind)
 
 
 def column_types(selection: Selection) -> dict[str, pa.DataType]:

@@ -9,6 +9,7 @@ from schemas.window import Window
 
 Ints = npt.NDArray[np.int64]
 BEGINNING = np.iinfo(np.int64).min
+END = np.iinfo(np.int64).max
 
 
 def floor(times: Ints, hop: int) -> Ints:
@@ -35,3 +36,14 @@ def bounds(window: Window | None, instants: Ints) -> tuple[Ints, Ints]:
     first = floor(instants - window.offset - window.length, window.hop)
     last = floor(instants - window.offset, window.hop) - 1 if window.offset else instants
     return first, last
+
+
+def steady(window: Window | None, instant: int) -> tuple[int, int]:
+    """Instants (µs, from and until) around one at which a window begins, and with an offset ends, at the same times."""
+    if window is None:
+        return BEGINNING, END
+    begin, until = BEGINNING, END
+    for back in {window.offset + window.length, window.offset} if window.offset else {window.length}:
+        since = (instant - back) // window.hop * window.hop + back
+        begin, until = max(begin, since), min(until, since + window.hop)
+    return begin, until

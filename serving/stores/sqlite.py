@@ -14,6 +14,7 @@ import numpy as np
 from schemas.errors import StoreError
 from serving.stores.base import Found, Ints, Mark, Slice
 from serving.stores.sqlite_file import SqliteFile
+from serving.stores.sqlite_row_reads import SqliteRowReader
 from serving.stores.sqlite_rows import Names, fetch, in_batches, quoted
 from transforms.cells import Cells
 
@@ -141,6 +142,10 @@ class SqliteStore:
     def snapshot(self) -> SqliteSnapshot:
         """Context manager whose reads all see one state of the store; for one thread at a time."""
         return SqliteSnapshot(self._file, self._blocks, self._lanes)
+
+    def row_reader(self) -> SqliteRowReader:
+        """See `row_reads.RowSource`."""
+        return SqliteRowReader(self._file, self._blocks, self._lanes)
 
     def close(self) -> None:
         self._file.close()

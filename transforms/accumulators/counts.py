@@ -8,7 +8,12 @@ import pyarrow as pa
 from schemas.errors import StoreError
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
-from transforms.accumulators.blobs import from_varints, pack, to_varints, unpack
+from transforms.accumulators.blobs import VERSION, from_varints, pack, to_varints, unpack
+from transforms.accumulators.spans import Spans, sums
+
+_SHORT = 3  # bytes of a count below 128: version, length, number
+_SHORT_HEAD = VERSION | 1 << 8
+_MORE = 0x80
 
 
 class Count:
@@ -44,6 +49,14 @@ class Count:
     def decode(self, blobs: pa.BinaryArray) -> Ints:
         """See `Accumulator`."""
         return from_section(unpack(blobs, 1)[0])
+
+    def gather(self, spans: Spans, firsts: Ints) -> Ints:
+        """See `gathered.Gathering`."""
+        if ((spans.ends - spans.starts == _SHORT) & (spans.words(spans.starts, "<u2") == _SHORT_HEAD)).all():
+            numbers = spans.data[spans.starts + _SHORT - 1]
+            if (numbers < _MORE).all():
+                return sums(numbers.astype(np.int64), firsts)
+        return sums(spans.sections(1)[0].numbers(), firsts)
 
     def take(self, states: Ints, indices: Ints) -> Ints:
         """See `Accumulator`."""

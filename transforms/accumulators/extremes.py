@@ -9,10 +9,14 @@ import pyarrow as pa
 from schemas.errors import StoreError
 from schemas.state import StateSpec
 from transforms.accumulators.base import Finished, Inputs, Ints
-from transforms.accumulators.blobs import pack, unpack
+from transforms.accumulators.blobs import VERSION, pack, unpack
 from transforms.accumulators.counts import present
+from transforms.accumulators.spans import Spans
 from transforms.accumulators.values import from_sections, ranks, section_count, to_sections
 from transforms.columns import integers
+
+_FLOAT = 10  # bytes of a float64 extreme: version, length, value
+_FLOAT_HEAD = VERSION | 8 << 8
 
 
 class Extreme:
@@ -51,6 +55,18 @@ class Extreme:
         if (counts > 1).any():
             raise StoreError("a state is damaged: an extreme has more than one value")
         return values.take(pa.array(np.cumsum(counts) - 1, mask=counts == 0))
+
+    def gather(self, spans: Spans, firsts: Ints) -> pa.Array:
+        """See `gathered.Gathering`."""
+        if self.dtype == pa.float64():
+            sizes = spans.ends - spans.starts
+            if ((sizes == _FLOAT) & (spans.words(spans.starts, "<u2") == _FLOAT_HEAD)).all():
+                numbers = spans.words(spans.starts + 2, "<f8").astype(np.float64)
+                with np.errstate(invalid="ignore"):
+                    best = (np.maximum if self._greatest else np.fmin).reduceat(numbers, firsts)
+                return pa.array(np.where(np.isnan(best), np.nan, best + 0.0), from_pandas=False)
+        groups = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(spans))))
+        return self.merge(self.decode(spans.blobs()), groups, len(firsts))
 
     def take(self, states: pa.Array, indices: Ints) -> pa.Array:
         """See `Accumulator`."""

@@ -14,15 +14,20 @@ from schemas.state import StateSpec
 from transforms.accumulators.base import Bools, Finished, Inputs, Ints
 from transforms.accumulators.blobs import cut, join, one_each, pack, placed, split, unpack
 from transforms.accumulators.counts import from_section, present, tally, to_section
+from transforms.accumulators.spans import Spans, sums
 from transforms.exact import numbers, power_sums
 from transforms.rounding import fits_digits, powers_of_ten, quotient
-from transforms.wide import Wide, concat
+from transforms.wide import LIMB_BITS, MASK, Wide, concat
 from transforms.wide_bytes import from_bytes, to_bytes
 
 Marks = npt.NDArray[np.uint8]
 
 NAN, PLUS_INF, MINUS_INF = 1, 2, 4
 MAX_DIGITS = 38
+FEW = 48
+_PLACE = 2  # bytes of a number's place
+_WORD = 8
+_NEAR = 4
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,16 @@ class PowerSums:
             sections[0] = cut(data, offsets[:-1], np.where(marked, 0, lengths))
         return Totals(counts, tuple(from_bytes(section) for section in sections), marks)
 
+    def gather(self, spans: Spans, firsts: Ints) -> Totals:
+        """See `gathered.Gathering`."""
+        if self._degree == 1:
+            head, section = spans.sections(2)
+            power = _gather(section, firsts)
+            if power is not None:
+                return Totals(sums(head.numbers(), firsts), (power,), np.zeros(len(firsts), np.uint8))
+        groups = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(spans))))
+        return self.merge(self.decode(spans.blobs()), groups, len(firsts))
+
     def take(self, states: Totals, indices: Ints) -> Totals:
         """See `Accumulator`."""
         return states.take(indices)
@@ -123,6 +138,33 @@ class PowerSums:
             tuple(concat(powers) for powers in zip(*(part.powers for part in parts), strict=True)),
             np.concatenate([part.marks for part in parts]),
         )
+
+
+def _gather(spans: Spans, firsts: Ints) -> Wide | None:
+    """Sums of the numbers in each run of `wide_bytes`; None where they are not all plain and near each other.
+
+    A plain number is at most one word times a power of 256; as three limbs it adds without a carry.
+    """
+    sizes = spans.ends - spans.starts - _PLACE
+    if not len(sizes) or sizes.min() < 0 or sizes.max() > _WORD:
+        return None
+    place = spans.words(spans.starts, "<i2").astype(np.int64)
+    unused = 8 * (_WORD - sizes)
+    number = (spans.words(spans.starts + _PLACE) << unused) >> unused
+    base = int(place.min()) >> 2
+    step = place - 4 * base
+    limb, shift = step >> 2, (step & 3) << 3
+    width = int(limb.max())
+    if width > _NEAR:
+        return None
+    low, high = (number & MASK) << shift, (number >> LIMB_BITS) << shift
+    pieces = (low & MASK, (low >> LIMB_BITS) + (high & MASK), high >> LIMB_BITS)
+    columns = np.zeros((width + 3, len(firsts)), np.int64)
+    for at in range(width + 1):
+        here = limb == at
+        for number_of, piece in enumerate(pieces):
+            columns[at + number_of] += sums(piece * here if width else piece, firsts)
+    return Wide.carried(base, columns)
 
 
 def _settled(counts: Ints, powers: tuple[Wide, ...], marks: Marks) -> Totals:
@@ -164,8 +206,26 @@ def mean_of(spec: StateSpec) -> PowerSums:
 
 
 def _float_sum(states: Totals) -> Finished:
-    values = marked_values(quotient(states.powers[0]), states.marks)
+    values = marked_values(_rounded(states.powers[0]), states.marks)
     return Finished(pa.array(values, mask=states.counts == 0), np.zeros(len(states), np.bool_))
+
+
+def _rounded(total: Wide, counts: Ints | None = None, scale: int = 0) -> npt.NDArray[np.float64]:
+    """Nearest float64 to total / counts / 10**scale; Python divides a few integers sooner, and rounds once as well."""
+    if len(total) > FEW:
+        return quotient(total, [*([] if counts is None else [counts]), *powers_of_ten(scale)])
+    up, down = LIMB_BITS * max(total.base, 0), LIMB_BITS * max(-total.base, 0)
+    divisors = [1] * len(total) if counts is None else counts.tolist()
+    values = []
+    for limbs, divisor in zip(total.limbs.T.tolist(), divisors, strict=True):
+        number = 0
+        for limb in reversed(limbs):
+            number = (number << LIMB_BITS) + limb
+        try:
+            values.append((number << up) / ((divisor * 10**scale) << down))
+        except OverflowError:
+            values.append(float("inf") if number > 0 else float("-inf"))
+    return np.array(values, np.float64)
 
 
 def _integer_sum(states: Totals) -> Finished:
@@ -180,7 +240,7 @@ def _decimal_sum(states: Totals, dtype: pa.DataType) -> Finished:
 
 
 def _mean(states: Totals, scale: int) -> Finished:
-    values = quotient(states.powers[0], [np.maximum(states.counts, 1), *powers_of_ten(scale)])
+    values = _rounded(states.powers[0], np.maximum(states.counts, 1), scale)
     values = marked_values(values, states.marks)
     return Finished(pa.array(values, mask=states.counts == 0), np.zeros(len(states), np.bool_))
 

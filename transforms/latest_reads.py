@@ -1,0 +1,180 @@
+"""Latest reads: newest rows as plain values straight from their cells, for few requests."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.state import Block
+from transforms.accumulators.blobs import VERSION
+from transforms.answer_columns import default_of, is_plain
+from transforms.answers import NO_TIME, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from transforms.latest import LatestCells
+from transforms.selection import Output
+from transforms.view import CompiledView
+
+Row = tuple[bool, tuple[Any, ...]]
+PlainColumn = tuple[list[Any], list[int] | None, list[int]]
+
+_FORMATS = {
+    pa.int8(): "b",
+    pa.int16(): "h",
+    pa.int32(): "i",
+    pa.int64(): "q",
+    pa.float32(): "f",
+    pa.float64(): "d",
+    pa.bool_(): "?",
+}
+_LENGTH = 2
+_MORE = 0x80
+_ALIVE = bytes((VERSION, 1, 0))
+_THERE, _NOT_THERE = bytes((1,)), bytes((0,))
+_FIRST = np.zeros(1, np.int64)
+
+
+class LatestReads:
+    """Latest features of one block, from cells as they were read.
+
+    A cell whose columns are all numbers and all there has one layout, read in one step; others are walked section by
+    section, as `latest.LatestCells` does for many cells at once, which is asked where there is any doubt.
+
+    Args:
+        view: the view the block belongs to.
+        block: a latest block.
+        outputs: features of it, of plain types.
+    """
+
+    def __init__(self, view: CompiledView, block: Block, outputs: Sequence[Output]) -> None:
+        self._block, self._ttl, self.outputs = block, view.ttl, tuple(outputs)
+        names = [name for name, _ in block.columns]
+        self._wanted = [(names.index(output.feature.column or ""), default_of(output.feature)) for output in outputs]
+        kinds = [kind for _, kind in block.columns]
+        self._formats = [_FORMATS.get(kind) for kind in kinds]
+        self._texts = [pa.types.is_string(kind) for kind in kinds]
+        self._plain = all(map(is_plain, kinds))
+        self._whole: struct.Struct | None = None
+        if all(self._formats):
+            self._whole = struct.Struct("<3s" + "".join(f"3s{letter}" for letter in self._formats))
+            sizes = [struct.calcsize(f"<{letter}") for letter in self._formats]
+            self._heads = tuple(bytes((1, 1, size)) for size in sizes)
+
+    @staticmethod
+    def serves(block: Block, outputs: Sequence[Output]) -> bool:
+        """Whether the features are plain values, as they are kept."""
+        kinds = dict(block.columns)
+        return all(
+            is_plain(output.feature.dtype) and kinds[output.feature.column or ""] == output.feature.dtype
+            for output in outputs
+        )
+
+    def answer(self, cells: Sequence[tuple[int, bytes] | None], instants: Sequence[int]) -> list[PlainColumn]:
+        """Values with defaults, status codes (None: all PRESENT) and times of each output.
+
+        Args:
+            cells: (version, content) of the newest row of n requests; None where there is none.
+            instants: n instants in µs.
+        """
+        rows = [None if cell is None else self.open(cell[1]) for cell in cells]
+        base, times, late = [], [], False
+        for cell, row, instant in zip(cells, rows, instants, strict=True):
+            if cell is None or row is None or row[0]:
+                base.append(NOT_FOUND)
+                times.append(NO_TIME)
+            else:
+                old = self._ttl is not None and instant - cell[0] > self._ttl
+                base.append(OUTSIDE_MAX_AGE if old else PRESENT)
+                times.append(cell[0])
+        late = any(base)
+        columns: list[PlainColumn] = []
+        for place, default in self._wanted:
+            if late:
+                values = [
+                    row[1][place] if code == PRESENT and row is not None else None
+                    for row, code in zip(rows, base, strict=True)
+                ]
+            else:
+                values = [row[1][place] for row in rows if row is not None]
+            codes = None
+            if late or None in values:
+                codes = [
+                    NULL_VALUE if value is None and code == PRESENT else code
+                    for value, code in zip(values, base, strict=True)
+                ]
+                if default is not None:
+                    values = [default if value is None else value for value in values]
+            columns.append((values, codes, times))
+        return columns
+
+    def open(self, blob: bytes) -> Row:
+        """Whether a cell's row is a tombstone, and its values.
+
+        Raises:
+            StoreError: the cell is damaged.
+        """
+        begin = int.from_bytes(blob[-_LENGTH:], "big")
+        whole = self._whole
+        if whole is not None and len(blob) - _LENGTH - begin == whole.size:
+            found = whole.unpack_from(blob, begin)
+            if found[0] == _ALIVE and found[1::2] == self._heads:
+                return False, found[2::2]
+        row = self._walk(blob, begin, len(blob) - _LENGTH) if self._plain else None
+        if row is None:
+            cells = LatestCells(self._block, [blob])
+            columns = [
+                column.to_pylist()[0] for column in (cells.column(name, _FIRST) for name, _ in self._block.columns)
+            ]
+            row = bool(cells.deleted[0]), tuple(columns)
+        return row
+
+    def _walk(self, blob: bytes, at: int, end: int) -> Row | None:
+        """The row, section by section; None if the content is not as it should be."""
+        try:
+            sections, deleted = _sections(blob, at, end)
+            parts = iter(sections)
+            values: list[Any] = []
+            for letter, text in zip(self._formats, self._texts, strict=True):
+                there = next(parts, b"")
+                if letter is not None:
+                    content = next(parts, b"")
+                    values.append(struct.unpack(f"<{letter}", content)[0] if there == _THERE else None)
+                else:
+                    next(parts, b"")
+                    content = next(parts, b"")
+                    values.append(None if there != _THERE else content.decode() if text else content)
+                if there not in (_THERE, _NOT_THERE) or (there == _NOT_THERE and content):
+                    return None
+        except (IndexError, struct.error, UnicodeDecodeError):
+            return None
+        return (deleted, tuple(values)) if next(parts, None) is None else None
+
+
+def _sections(blob: bytes, at: int, end: int) -> tuple[list[bytes], bool]:
+    """Sections of a packed content behind the first, and whether that one says that the row is a tombstone.
+
+    Raises:
+        IndexError: the content is damaged, or is not of this release.
+    """
+    if blob[at] != VERSION:
+        raise IndexError
+    sections: list[bytes] = []
+    at += 1
+    while at < end:
+        size = blob[at]
+        at += 1
+        if size >= _MORE:
+            size &= _MORE - 1
+            for shift in range(7, 35, 7):
+                byte = blob[at]
+                at += 1
+                size |= (byte & (_MORE - 1)) << shift
+                if byte < _MORE:
+                    break
+        sections.append(blob[at : at + size])
+        at += size
+    if at != end or len(sections[0]) != 1:
+        raise IndexError
+    return sections[1:], sections[0] != _NOT_THERE

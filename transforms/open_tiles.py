@@ -1,0 +1,248 @@
+"""Open tiles: aggregates of few keys from the cells of several blocks, opened and merged together.
+
+What a small read costs is not its arithmetic but the number of calls that it makes. So the cells of all blocks are
+opened at once, and states that merge alike are merged in one call, whatever block, feature and key they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.accumulators.base import Finished
+from transforms.accumulators.blobs import VERSION, unfixed
+from transforms.accumulators.gathered import gather
+from transforms.accumulators.spans import Spans
+from transforms.answers import NO_TIME, NULL_VALUE, OVERFLOW, PRESENT
+from transforms.cell_spans import open_spans
+from transforms.tile_reads import TileColumn, TileReads, TileRow
+from transforms.windows import bounds
+
+Ints = npt.NDArray[np.int64]
+
+_NEWEST_HEAD = VERSION | 8 << 8
+_HEAD = 2
+
+
+@dataclass(frozen=True)
+class KeyCells:
+    """Cells of some keys in one block; every key has at least one.
+
+    Attributes:
+        reads: what is asked of the block.
+        counts: how many cells each key has.
+        tiles: start of each cell, µs, key by key.
+        blobs: content of each cell.
+    """
+
+    reads: TileReads
+    counts: Sequence[int]
+    tiles: Sequence[int]
+    blobs: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Tiles of one block that one of its windows holds, by key.
+
+    Attributes:
+        part: number of the block.
+        window: number of the window.
+        places: int64[m], tiles, key by key.
+        firsts: int64[k], where the tiles of each key begin among the places.
+        keys: int64[k], the keys that have any, ascending.
+        newest: int64[k], their newest event time.
+    """
+
+    part: int
+    window: int
+    places: Ints
+    firsts: Ints
+    keys: Ints
+    newest: Ints
+
+
+class OpenTiles:
+    """Cells of several blocks, opened; the keys of all blocks are counted on.
+
+    Attributes:
+        newest: newest event time (µs) in the cells of every key, block by block.
+    """
+
+    newest: list[int]
+
+    def __init__(self, parts: Sequence[KeyCells]) -> None:
+        self._parts = parts
+        counts = np.array([count for part in parts for count in part.counts], np.int64)
+        starts = np.array([tile for part in parts for tile in part.tiles], np.int64)
+        hops = np.array([part.reads.block.hop or 0 for part in parts], np.int64)
+        cells = np.array([len(part.blobs) for part in parts], np.int64)
+        owner, slot, self._tiles = open_spans([blob for part in parts for blob in part.blobs])
+        self._start = starts[owner] + slot * hops.repeat(cells)[owner]
+        self._key = np.arange(len(counts)).repeat(counts)[owner]
+        self._key_ends = np.cumsum([len(part.counts) for part in parts])
+        self._tile_ends = np.searchsorted(self._key, self._key_ends)
+        self._times = self._newest_of_tiles()
+        first_tiles = np.searchsorted(self._key, np.arange(len(counts)))
+        self.newest = np.maximum.reduceat(self._times, first_tiles).tolist()
+
+    def rows(self, instants: Ints) -> list[list[TileRow]]:
+        """Answers of every block for each of its keys.
+
+        Args:
+            instants: int64[n], µs, of the keys of all blocks.
+        """
+        windows = [
+            window for number, part in enumerate(self._parts) for window in self._windows(number, part, instants)
+        ]
+        columns: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
+        codes: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
+        for members, finished in self._merged(windows):
+            values = finished.values.to_pylist()
+            lost = bool(finished.values.null_count) or bool(finished.overflow.any())
+            for place, window, begin in members:
+                column = self._parts[window.part].reads.columns[place]
+                end = begin + len(window.keys)
+                own_codes = _codes(values[begin:end], finished.overflow[begin:end]) if lost else None
+                full = self._spread(window, values[begin:end], own_codes, column)
+                columns[window.part][place], codes[window.part][place] = full
+        return [
+            self._rows(number, part.reads, columns[number], codes[number], windows)
+            for number, part in enumerate(self._parts)
+        ]
+
+    def _newest_of_tiles(self) -> Ints:
+        tiles = self._tiles
+        if (tiles.words(tiles.starts, "<u2") == _NEWEST_HEAD).all():
+            return tiles.words(tiles.starts + _HEAD)
+        found, begin = [], 0
+        for part, end in zip(self._parts, self._tile_ends.tolist(), strict=True):
+            sections = tiles.take(np.arange(begin, end)).sections(1 + len(part.reads.block.states))
+            found.append(np.asarray(unfixed(sections[0].blobs()), np.int64))
+            begin = end
+        return np.concatenate(found)
+
+    def _windows(self, number: int, part: KeyCells, instants: Ints) -> list[_Window]:
+        key_end, tile_end = int(self._key_ends[number]), int(self._tile_ends[number])
+        key_begin = key_end - len(part.counts)
+        tile_begin = int(self._tile_ends[number - 1]) if number else 0
+        keys, starts = self._key[tile_begin:tile_end] - key_begin, self._start[tile_begin:tile_end]
+        found = []
+        for place, window in enumerate(part.reads.windows):
+            if window is None:
+                inside = np.arange(len(keys))
+            else:
+                first, last = bounds(window, instants[key_begin:key_end])
+                inside = np.flatnonzero((starts >= first[keys]) & (starts <= last[keys]))
+            of = keys[inside]
+            changes = np.flatnonzero(np.diff(of, prepend=-1))
+            inside += tile_begin
+            newest = np.maximum.reduceat(self._times[inside], changes) if len(inside) else np.zeros(0, np.int64)
+            found.append(_Window(number, place, inside, changes, of[changes], newest))
+        return found
+
+    def _merged(self, windows: Sequence[_Window]) -> list[tuple[list[tuple[int, _Window, int]], Finished]]:
+        """Finished values, with the number of each of their columns, its window, and where its values begin."""
+        families: dict[str, dict[str, list[tuple[int, TileColumn, _Window, Spans]]]] = {}
+        sections = self._sections(windows)
+        for window, parts in zip(windows, sections, strict=True):
+            if not len(window.places):
+                continue
+            for place, column in enumerate(self._parts[window.part].reads.columns):
+                if column.window == window.window:
+                    finishers = families.setdefault(column.family, {})
+                    finishers.setdefault(column.finisher, []).append((place, column, window, parts[column.section]))
+        merged = []
+        for finishers in families.values():
+            members = [member for group in finishers.values() for member in group]
+            spans = Spans.concat([part for _, _, _, part in members])
+            firsts, begin = [], 0
+            for _, _, window, _ in members:
+                firsts.append(window.firsts + begin)
+                begin += len(window.places)
+            states = gather(members[0][1].accumulator, spans, np.concatenate(firsts))
+            at = 0
+            for group in finishers.values():
+                of_group, size = [], 0
+                for place, _, window, _ in group:
+                    of_group.append((place, window, size))
+                    size += len(window.keys)
+                kept = states
+                if len(finishers) > 1:
+                    kept = group[0][1].accumulator.take(states, np.arange(at, at + size))
+                merged.append((of_group, group[0][1].accumulator.finish(kept)))
+                at += size
+        return merged
+
+    def _sections(self, windows: Sequence[_Window]) -> list[list[Spans]]:
+        """Sections of the tiles in each window, one a state."""
+        found: list[list[Spans]] = [[] for _ in windows]
+        by_count: dict[int, list[int]] = {}
+        for number, window in enumerate(windows):
+            by_count.setdefault(len(self._parts[window.part].reads.block.states), []).append(number)
+        for count, numbers in by_count.items():
+            places = np.concatenate([windows[number].places for number in numbers])
+            sections = self._tiles.take(places).sections(1 + count)[1:]
+            begin = 0
+            for number in numbers:
+                end = begin + len(windows[number].places)
+                found[number] = [Spans(part.data, part.starts[begin:end], part.ends[begin:end]) for part in sections]
+                begin = end
+        return found
+
+    def _spread(
+        self, window: _Window, values: list[Any], codes: list[int] | None, column: TileColumn
+    ) -> tuple[list[Any], list[int] | None]:
+        """Values and codes of all keys of the block, from those of the keys that have a row in the window."""
+        if codes is not None and column.default is not None:
+            values = [column.default if value is None else value for value in values]
+        n = len(self._parts[window.part].counts)
+        if len(values) == n:
+            return values, codes
+        empty = column.default if column.empty is None else column.empty
+        every, every_code = [empty] * n, [column.empty_code] * n
+        for place, key in enumerate(window.keys.tolist()):
+            every[key] = values[place]
+            every_code[key] = PRESENT if codes is None else codes[place]
+        return every, every_code
+
+    def _rows(
+        self,
+        number: int,
+        reads: TileReads,
+        columns: list[Any],
+        codes: list[Any],
+        windows: Sequence[_Window],
+    ) -> list[TileRow]:
+        n = len(self._parts[number].counts)
+        times: list[list[int]] = []
+        for window in windows:
+            if window.part == number:
+                newest = window.newest.tolist()
+                if len(newest) < n:
+                    every = [NO_TIME] * n
+                    for key, time in zip(window.keys.tolist(), newest, strict=True):
+                        every[key] = time
+                    newest = every
+                times.append(newest)
+        plain = all(codes_of is None for codes_of in codes)
+        for place, column in enumerate(reads.columns):
+            if columns[place] is None:
+                columns[place] = [column.default if column.empty is None else column.empty] * n
+                codes[place], plain = [column.empty_code] * n, False
+        all_codes = [reads.present] * n
+        if not plain:
+            all_codes = list(zip(*([PRESENT] * n if each is None else each for each in codes), strict=True))
+        all_times = zip(*(times[column.window] for column in reads.columns), strict=True)
+        return list(map(TileRow, zip(*columns, strict=True), all_codes, all_times))
+
+
+def _codes(values: Sequence[Any], overflow: npt.NDArray[np.bool_]) -> list[int]:
+    return [
+        OVERFLOW if beyond else NULL_VALUE if value is None else PRESENT
+        for value, beyond in zip(values, overflow.tolist(), strict=True)
+    ]

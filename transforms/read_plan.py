@@ -1,0 +1,133 @@
+"""Read plans: everything about a read of a selection that does not depend on the keys asked for, decided once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from schemas.state import Block
+from transforms.answer_memo import AnswerMemo
+from transforms.block_answers import first_cell
+from transforms.blocks import holder
+from transforms.latest_reads import LatestReads
+from transforms.plain_keys import KeyEncoder, key_encoder
+from transforms.requests import column_types
+from transforms.selection import Output, Selection
+from transforms.tile_reads import TileReads
+from transforms.view import CompiledView
+from transforms.windows import BEGINNING, END, steady
+
+MOST_REMEMBERED = 1 << 15
+
+
+@dataclass(frozen=True)
+class BlockReads:
+    """Features that are answered from one block.
+
+    Attributes:
+        view: the view it belongs to.
+        block: the block.
+        outputs: the features.
+        tiles: how they are read, if they are aggregates of plain types.
+        latest: how they are read, if they are latest features of plain types.
+        memo: answers given (aggregates).
+    """
+
+    view: CompiledView
+    block: Block
+    outputs: tuple[Output, ...]
+    tiles: TileReads | None
+    latest: LatestReads | None
+    memo: AnswerMemo = field(default_factory=lambda: AnswerMemo(MOST_REMEMBERED))
+
+    @staticmethod
+    def of(view: CompiledView, block: Block, outputs: Sequence[Output]) -> BlockReads:
+        """How features of one block are read."""
+        latest = block.kind == "latest"
+        tiles = TileReads(block, outputs) if not latest and TileReads.serves(outputs) else None
+        newest = LatestReads(view, block, outputs) if latest and LatestReads.serves(block, outputs) else None
+        return BlockReads(view, block, tuple(outputs), tiles, newest)
+
+    def first(self, instant: int | None) -> int:
+        """Start of the oldest cell (µs) that is needed at an instant or later; None: at any instant."""
+        if self.block.kind == "latest" or self.block.hop is None:
+            return 0
+        return first_cell(self.block, [output.feature.window for output in self.outputs], instant)
+
+
+@dataclass(frozen=True)
+class EntityReads:
+    """Blocks of one entity, for the keys that some columns of the request give.
+
+    Attributes:
+        entity: its name.
+        keys: (column of the entity, column of the request).
+        encode: the keys of a request of plain columns.
+        blocks: what is read.
+    """
+
+    entity: str
+    keys: tuple[tuple[str, str], ...]
+    encode: KeyEncoder
+    blocks: tuple[BlockReads, ...]
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """How a selection is read online.
+
+    Attributes:
+        selection: the features.
+        entities: what is read from the store.
+        types: columns that a request has to give, with their types.
+        computed: whether there are derived or on-demand features.
+    """
+
+    selection: Selection
+    entities: tuple[EntityReads, ...]
+    types: Mapping[str, pa.DataType]
+    computed: bool
+
+    @staticmethod
+    def compile(selection: Selection, blocks: Mapping[str, Sequence[Block]]) -> ReadPlan:
+        """Plan of a selection.
+
+        Args:
+            selection: the features.
+            blocks: the applied blocks of every view.
+
+        Raises:
+            RequestError: a feature is not applied yet.
+        """
+        groups: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, tuple[Block, list[Output]]]] = {}
+        for outputs in selection.stored().values():
+            for output in outputs:
+                view = output.view
+                assert view is not None
+                block = holder(output.feature, blocks.get(view.name, ()))
+                of_entity = groups.setdefault((view.entity.name, output.keys), {})
+                of_entity.setdefault(block.id, (block, []))[1].append(output)
+        entities = []
+        for (entity, columns), of_blocks in groups.items():
+            reads = []
+            for block, outputs in of_blocks.values():
+                view = outputs[0].view
+                assert view is not None
+                reads.append(BlockReads.of(view, block, outputs))
+            entities.append(EntityReads(entity, columns, key_encoder(reads[0].view.keys, columns), tuple(reads)))
+        computed = any(output.feature.kind not in ("aggregate", "latest") for output in selection.needed())
+        return ReadPlan(selection, tuple(entities), column_types(selection), computed)
+
+    def firsts(self, instant: int | None) -> tuple[int, int, list[list[int]]]:
+        """Where the slices of all blocks begin (µs), and the instants, from and until, for which that holds."""
+        firsts = [[reads.first(instant) for reads in entity.blocks] for entity in self.entities]
+        begin, until = BEGINNING, END
+        if instant is not None:
+            for entity in self.entities:
+                for reads in entity.blocks:
+                    for output in reads.outputs:
+                        since, to = steady(output.feature.window, instant)
+                        begin, until = max(begin, since), min(until, to)
+        return begin, until, firsts

@@ -1,0 +1,114 @@
+"""Served features: `Features` as plain Python values, which turn into Arrow only when that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.answer_columns import AnswerColumn
+from transforms.answers import NO_TIME, PRESENT, STATUSES, Answer
+from transforms.features import Features, Ints
+from transforms.requests import column_array
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALL = STATUSES[PRESENT]
+
+
+class ServedFeatures(Features):
+    """`Features` of few requests; the same to its reader in everything but the time it takes.
+
+    Args:
+        rows: columns of the request as given, plain values.
+        types: type of each of them.
+        columns: answers by address, defaults filled in.
+        moments: n instants, µs.
+        fingerprint: of the selection.
+    """
+
+    _rows: Mapping[str, list[Any]]
+    _types: Mapping[str, pa.DataType]
+    _columns: Mapping[str, AnswerColumn | Answer]
+    _moments: Sequence[int]
+
+    def __init__(
+        self,
+        rows: Mapping[str, list[Any]],
+        types: Mapping[str, pa.DataType],
+        columns: Mapping[str, AnswerColumn | Answer],
+        moments: Sequence[int],
+        fingerprint: str,
+    ) -> None:
+        self.__dict__.update(
+            _rows=rows,
+            _types=types,
+            _columns=columns,
+            _moments=moments,
+            fingerprint=fingerprint,
+            names="full",
+            report={},
+        )
+
+    @cached_property
+    def given(self) -> pa.Table:
+        """See `Features`."""
+        return pa.table({name: column_array(values, self._types[name]) for name, values in self._rows.items()})
+
+    @cached_property
+    def answers(self) -> Mapping[str, Answer]:
+        """See `Features`."""
+        return {
+            address: column if isinstance(column, Answer) else column.answer()
+            for address, column in self._columns.items()
+        }
+
+    @cached_property
+    def instants(self) -> Ints:
+        """See `Features`."""
+        return np.array(self._moments, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Features, (self.given, self.answers, self.instants, self.fingerprint, self.names, self.report)
+
+    @property
+    def statuses(self) -> dict[str, list[str]]:
+        """See `Features`."""
+        found: dict[str, list[str]] = {}
+        for address, column in self._columns.items():
+            codes = column.statuses.tolist() if isinstance(column, Answer) else column.codes
+            found[address] = [_ALL] * len(self) if codes is None else [STATUSES[code] for code in codes]
+        return found
+
+    @property
+    def event_times(self) -> dict[str, list[datetime | None]]:
+        """See `Features`."""
+        return {
+            address: _datetimes(column.times.tolist() if isinstance(column, Answer) else column.times)
+            for address, column in self._columns.items()
+        }
+
+    @property
+    def as_of(self) -> list[datetime | None]:
+        """See `Features`."""
+        return _datetimes(self._moments)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """See `Features`."""
+        found: dict[str, list[Any]] = {name: list(values) for name, values in self._rows.items()}
+        for address, column in self._columns.items():
+            if isinstance(column, Answer):
+                found[address] = column.values.to_pylist(maps_as_pydicts="strict")
+            else:
+                found[address] = list(column.values)
+        return found
+
+
+def _datetimes(times: Sequence[int]) -> list[datetime | None]:
+    return [None if time == NO_TIME else _EPOCH + timedelta(microseconds=time) for time in times]
