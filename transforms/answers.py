@@ -38,6 +38,10 @@ class Answer:
     statuses: Codes
     times: Ints
 
+    def take(self, indices: Ints) -> Answer:
+        """Answers of the requests at `indices`."""
+        return Answer(self.values.take(pa.array(indices)), self.statuses[indices], self.times[indices])
+
 
 def aggregate_answer(feature: Feature, finished: Finished, newest: Ints, null_key: Bools) -> Answer:
     """Answer of an aggregate from the finished states of its window.
@@ -56,10 +60,11 @@ def aggregate_answer(feature: Feature, finished: Finished, newest: Ints, null_ke
     is_count = state is not None and state.operation in COUNTS and state.by is None
     if feature.window is None and not is_count:
         statuses[newest == NO_TIME] = NOT_FOUND
-    statuses[null_key] = NOT_FOUND
     if null_key.any():
+        statuses[null_key] = NOT_FOUND
         values = pc.if_else(pa.array(~null_key), values, pa.scalar(None, values.type))
-    return Answer(values, statuses, np.where(null_key, NO_TIME, newest))
+        newest = np.where(null_key, NO_TIME, newest)
+    return Answer(values, statuses, newest)
 
 
 def latest_answer(values: pa.Array, times: Ints, deleted: Bools, instants: Ints, ttl: int | None) -> Answer:

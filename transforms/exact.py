@@ -71,6 +71,24 @@ def power_sums(values: Numbers, groups: Ints, n: int, degree: int = 1) -> tuple[
     Returns:
         `degree` times Wide[n].
     """
+    return tuple(total.total() for total in _collect(values, groups, n, degree))
+
+
+def power_limbs(values: Numbers, degree: int = 1) -> tuple[dict[int, Ints], ...]:
+    """The 1st to the `degree`-th powers of values, each as limbs whose sums are exact in any order.
+
+    Args:
+        values: r finite numbers.
+        degree: of the highest power.
+
+    Returns:
+        Of each power, int64[r] by place: a power is the sum over its places p of limb * 2**(32 * p). Limbs are below
+        2**36, so that those of 2**26 values sum within int64.
+    """
+    return tuple(total.columns for total in _collect(values, np.arange(len(values)), len(values), degree))
+
+
+def _collect(values: Numbers, groups: Ints, n: int, degree: int) -> tuple[_Limbs, ...]:
     totals = tuple(_Limbs(n) for _ in range(degree))
     if isinstance(values, Wide):
         _add_integers(values, groups, totals)
@@ -79,10 +97,10 @@ def power_sums(values: Numbers, groups: Ints, n: int, degree: int = 1) -> tuple[
         for at in range(0, len(floats), CHUNK):
             _add_floats(floats[at : at + CHUNK], groups[at : at + CHUNK], totals)
     elif degree > 1 and (np.abs(values.astype(np.float64)) < _SAFE_INTEGER).all():
-        return power_sums(values.astype(np.float64), groups, n, degree)
+        return _collect(values.astype(np.float64), groups, n, degree)
     else:
         _add_whole(np.asarray(values, np.int64), groups, totals)
-    return tuple(total.total() for total in totals)
+    return totals
 
 
 class _Limbs:
@@ -90,22 +108,22 @@ class _Limbs:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._columns: dict[int, Ints] = {}
+        self.columns: dict[int, Ints] = {}
 
     def add(self, place: int, groups: Ints, limbs: Ints) -> None:
         """Adds limbs[i] * 2**(32 * place) to the sum of groups[i]."""
-        column = self._columns.get(place)
+        column = self.columns.get(place)
         if column is None:
-            column = self._columns[place] = np.zeros(self._n, np.int64)
+            column = self.columns[place] = np.zeros(self._n, np.int64)
         np.add.at(column, groups, limbs)
 
     def total(self) -> Wide:
         """The sums."""
-        if not self._columns:
+        if not self.columns:
             return Wide.zeros(self._n)
-        low, top = min(self._columns), max(self._columns)
+        low, top = min(self.columns), max(self.columns)
         none = np.zeros(self._n, np.int64)
-        return Wide.carried(low, [self._columns.get(place, none) for place in range(low, top + 1)])
+        return Wide.carried(low, [self.columns.get(place, none) for place in range(low, top + 1)])
 
 
 def _add_whole(values: Ints, groups: Ints, totals: Sequence[_Limbs]) -> None:

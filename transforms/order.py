@@ -14,6 +14,7 @@ from transforms.columns import integers, whole
 
 Ints = npt.NDArray[np.int64]
 NO_SEQUENCE = np.iinfo(np.int64).min
+ORDER_COLUMNS = ("_event_time", "_sequence", "_arrival", "_lane", "_offset", "_part")
 _SIGN = np.uint64(1 << 63)
 
 
@@ -44,20 +45,16 @@ class Order:
 
     @staticmethod
     def of(rows: pa.RecordBatch | pa.Table) -> Order:
-        """Order of rows by their system columns."""
-        codes = whole(rows.column("_lane")).dictionary_encode()
-        keys = [Lane.parse(text).sort_key for text in codes.dictionary.to_pylist()]
-        table = sorted(set(keys))
-        ranks = np.asarray([table.index(key) for key in keys], np.int64)
-        return Order(
-            integers(rows.column("_event_time")),
-            integers(whole(rows.column("_sequence")).fill_null(NO_SEQUENCE)),
-            integers(rows.column("_arrival")),
-            ranks[integers(codes.indices)],
-            tuple(table),
-            integers(rows.column("_offset")),
-            integers(rows.column("_part")),
+        """Order of rows by their system columns; a column that is not there says nothing about it."""
+        names, zeros = rows.schema.names, np.zeros(len(rows), np.int64)
+        lane, lanes = _lanes(whole(rows.column("_lane"))) if "_lane" in names else (zeros, ())
+        sequence = np.full(len(rows), NO_SEQUENCE)
+        if "_sequence" in names:
+            sequence = integers(whole(rows.column("_sequence")).fill_null(NO_SEQUENCE))
+        arrival, offset, part = (
+            integers(rows.column(name)) if name in names else zeros for name in ("_arrival", "_offset", "_part")
         )
+        return Order(integers(rows.column("_event_time")), sequence, arrival, lane, lanes, offset, part)
 
     def take(self, indices: Ints) -> Order:
         """Places at `indices`."""
@@ -123,6 +120,15 @@ def times(places: pa.BinaryArray) -> Ints:
     offsets, data = split(places)
     heads = unfixed(cut(data, offsets[:-1], np.full(len(places), 8, np.int64)), ">u8").astype(np.uint64)
     return np.asarray((heads ^ _SIGN).view(np.int64), np.int64)
+
+
+def _lanes(column: pa.Array) -> tuple[Ints, tuple[bytes, ...]]:
+    """Rank of each lane, and the lanes' sort keys, ascending."""
+    codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    keys = [Lane.parse(text).sort_key for text in codes.dictionary.to_pylist()]
+    table = sorted(set(keys))
+    ranks = np.asarray([table.index(key) for key in keys], np.int64)
+    return ranks[integers(codes.indices)], tuple(table)
 
 
 def _big_endian(values: Ints) -> npt.NDArray[np.uint8]:

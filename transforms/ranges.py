@@ -12,6 +12,9 @@ from transforms.accumulators.base import Accumulator, Inputs
 Ints = npt.NDArray[np.int64]
 LEAF = 32
 CHUNK = 1 << 16
+BLOCK = 16
+SHORT = (1, 2, 4, 8, 16)
+_LEVEL_OF = np.asarray([0, *(length.bit_length() - 1 for length in range(1, BLOCK + 1))])
 
 
 def expand(first: Ints, end: Ints) -> tuple[Ints, Ints]:
@@ -87,6 +90,55 @@ class RangeFold:
             alive = left < right
             queries, left, right = queries[alive], left[alive] >> 1, right[alive] >> 1
         return np.concatenate(owners), np.concatenate(nodes)
+
+
+class BlockExtremes:
+    """Least values of many ranges of a column: running extremes within blocks of 16, a sparse table over the blocks.
+
+    Needs seven numbers a row where `Extremes` needs log2(n), and answers any range from at most four of them.
+    """
+
+    def __init__(self, values: Ints) -> None:
+        count = len(values)
+        blocks = -(-count // BLOCK)
+        padded = np.full(blocks * BLOCK, np.iinfo(np.int64).max)
+        padded[:count] = values
+        falling, rising = padded.reshape(blocks, BLOCK).copy(), padded.reshape(blocks, BLOCK).copy()
+        for place in range(1, BLOCK):
+            np.minimum(falling[:, place - 1], falling[:, place], out=falling[:, place])
+            np.minimum(rising[:, -place], rising[:, -place - 1], out=rising[:, -place - 1])
+        self._from_start, self._to_end = falling.reshape(-1), rising.reshape(-1)
+        self._blocks = Extremes(falling[:, -1].copy())
+        self._short = np.empty((len(SHORT), len(padded)), np.int64)
+        self._short[0] = padded
+        for level in range(1, len(SHORT)):
+            width, last = SHORT[level - 1], self._short[level - 1]
+            self._short[level] = last
+            np.minimum(last[:-width], last[width:], out=self._short[level, :-width])
+
+    def least(self, first: Ints, end: Ints) -> Ints:
+        """Least value at [first[i], end[i]); the greatest int64 for an empty range."""
+        out = np.full(len(first), np.iinfo(np.int64).max)
+        for at in range(0, len(first), CHUNK):
+            self._least(first[at : at + CHUNK], end[at : at + CHUNK], out[at : at + CHUNK])
+        return out
+
+    def _least(self, first: Ints, end: Ints, out: Ints) -> None:
+        left, right = first // BLOCK, (end - 1) // BLOCK
+        short = np.flatnonzero((left == right) & (end > first))
+        if len(short):
+            begin, stop = first[short], end[short]
+            level = _LEVEL_OF[stop - begin]
+            table, base = self._short.reshape(-1), level * self._short.shape[1]
+            out[short] = np.minimum(table[base + begin], table[base + stop - (1 << level)])
+        far = np.flatnonzero(left < right)
+        if len(far):
+            best = np.minimum(self._to_end[first[far]], self._from_start[end[far] - 1])
+            inner = np.flatnonzero(right[far] - left[far] > 1)
+            if len(inner):
+                some = far[inner]
+                best[inner] = np.minimum(best[inner], self._blocks.least(left[some] + 1, right[some]))
+            out[far] = best
 
 
 class Extremes:

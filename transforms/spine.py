@@ -1,0 +1,124 @@
+"""The spine: the requests of an as-of join, sorted by entity and instant, so that all positions only ever go up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.accumulators.blobs import unfixed
+from transforms.accumulators.sorting import by_group
+from transforms.columns import flags, integers, whole
+from transforms.keys import encode_keys
+
+Ints = npt.NDArray[np.int64]
+_SIGN = np.uint64(1 << 63)
+
+
+class Spine:
+    """Requests sorted by (entity, instant); every entity has a number, and those of one part stand side by side.
+
+    Args:
+        kinds: types of the key's columns.
+        keys: `pa.BinaryArray[n]`, the requests' entity keys; null for a null key.
+        instants: int64[n], µs.
+        parts: number of parts that the entities are dealt to.
+
+    Attributes:
+        codes: int64[n], number of each request's entity, ascending; a null key has a number that no row has.
+        instants: int64[n], in the same order.
+        null: bool[n], requests of a null key.
+        order: int64[n], which request stands at each place.
+    """
+
+    def __init__(self, kinds: Sequence[pa.DataType], keys: pa.BinaryArray, instants: Ints, parts: int = 1) -> None:
+        self._numeric = len(kinds) == 1 and _is_numeric(kinds[0])
+        encoded = (_numbers(keys) if self._numeric else keys).dictionary_encode()
+        self._entities = encoded.dictionary
+        self._width = max(1, -(-len(self._entities) // parts))
+        deal, place = np.arange(len(self._entities)) % parts, np.arange(len(self._entities)) // parts
+        self._dealt = deal * self._width + place
+        self._table = self._direct_table()
+        known = np.append(self._dealt, parts * self._width)
+        codes = known[integers(encoded.indices.fill_null(len(self._entities)))]
+        self.order = by_group(codes, instants)
+        self.codes, self.instants = codes[self.order], instants[self.order]
+        self.null = self.codes == parts * self._width
+        self._bounds = np.searchsorted(self.codes, np.arange(parts + 1) * self._width)
+        self._bounds[-1] = len(codes)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def part(self, number: int) -> slice:
+        """Places of a part's requests."""
+        return slice(int(self._bounds[number]), int(self._bounds[number + 1]))
+
+    def part_of(self, codes: Ints) -> Ints:
+        """Part of each entity."""
+        return codes // self._width
+
+    def find(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> tuple[Ints | None, Ints]:
+        """Rows whose entity is asked for, by the columns of their key.
+
+        Returns:
+            int64[m], places of the rows (None for all of them), and int64[m], numbers of their entities.
+        """
+        if self._table is not None:
+            low, table = self._table
+            numbers = _integers(whole(columns[0]))
+            there = (numbers >= low) & (numbers < low + len(table))
+            found = table[np.where(there, numbers - low, 0)]
+            there &= found >= 0
+            codes = found
+        else:
+            keys = _integer_column(whole(columns[0])) if self._numeric else encode_keys(columns)
+            places = pc.index_in(keys, value_set=self._entities)
+            there, codes = flags(places.is_valid()), integers(places.fill_null(0))
+            codes = self._dealt[codes] if len(self._dealt) else codes
+        if there.all():
+            return None, codes
+        rows = np.flatnonzero(there)
+        return rows, codes[rows]
+
+    def _direct_table(self) -> tuple[int, Ints] | None:
+        """Least key and the numbers of all keys from it on (-1: not asked for), where they lie close together."""
+        if not self._numeric or not len(self._entities):
+            return None
+        keys = integers(self._entities)
+        low, high = int(keys.min()), int(keys.max())
+        if high - low > 4 * len(keys) + 1024 or high == np.iinfo(np.int64).max:
+            return None
+        table = np.full(high - low + 1, -1)
+        table[keys - low] = self._dealt
+        return low, table
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_date32(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _numbers(keys: pa.BinaryArray) -> pa.Array:
+    """The numbers that keys of one such column encode, null for null."""
+    values = (unfixed(keys.fill_null(b"") if keys.null_count else keys, ">u8").astype(np.uint64) ^ _SIGN).view(np.int64)
+    return pa.array(values, mask=~flags(keys.is_valid())) if keys.null_count else pa.array(values)
+
+
+def _integer_column(column: pa.Array) -> pa.Array:
+    if pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return column.cast(pa.int64())
+
+
+def _integers(column: pa.Array) -> Ints:
+    return np.asarray(_integer_column(column).to_numpy(zero_copy_only=False), np.int64)
