@@ -245,19 +245,19 @@ def test_twin_streams_killed_at_random_are_one(
 def test_a_batch_run_over_twenty_files_killed_at_random_ends_exactly(
     platform: Platform, folder: Path, workers: Workers, chance: random.Random, compare: Callable[[], None]
 ) -> None:
-    write(folder, 20, 1_500)
+    write(folder, 20, 1_500 * SIZE)
     kills = 0
-    for _ in range(12 * SIZE):
-        calls = doomed(chance)
+    for attempt in range(12 * SIZE):
+        calls = chance.randrange(4) if attempt < 4 else doomed(chance)
         run = workers.start(kill_workers.batch, folder, calls)
         run.join(PATIENCE if calls is not None else 0.1 + chance.random() * 0.5)
         if run.exitcode == 0:
             break
         workers.kill(run)
         kills += 1
-    assert kills > 2
+    assert kills >= 4
     workers.wait(workers.start(kill_workers.batch, folder))
     assert platform.run_batch().events == 0
-    assert platform.offline.count("events/buys") == 30_000
+    assert platform.offline.count("events/buys") == 30_000 * SIZE
     platform.publish("buys", [event(1, NOON + timedelta(days=2))])
     compare()
