@@ -1,6 +1,6 @@
 """Expiry: cells that no window can read any more leave the online store; no answer changes.
 
-What leaves is remembered: before a block's cells are removed, a mark in the store says before which instant. A reader
+What leaves is remembered: before a block's cells are removed, its seal in the store says before which instant. A reader
 that would need an older cell is refused, never answered wrongly, and a plan gives a longer window a block of its own.
 """
 
@@ -16,7 +16,7 @@ from schemas.errors import RequestError
 from schemas.state import Block
 from schemas.window import Window
 from serving.deployment import Deployment
-from serving.stores.base import EXPIRED, CellReader, Mark, OnlineStore
+from serving.stores.base import SEALED, CellReader, Mark, OnlineStore
 from transforms.answers import NO_TIME
 from transforms.blocks import answers, holder
 from transforms.catalog import Catalog
@@ -33,7 +33,7 @@ class Horizons:
     """What has left the online store, as it matters now.
 
     Attributes:
-        before: block id -> µs before which its cells may be gone.
+        before: id of a sealed block -> µs before which its cells may be gone.
         now: µs.
     """
 
@@ -44,7 +44,7 @@ class Horizons:
     def read(store: CellReader, deployment: Deployment, now: int) -> Horizons:
         """Horizons of all applied blocks."""
         ids = [block.id for blocks in deployment.blocks.values() for block in blocks]
-        return Horizons({mark.log: mark.offset for mark in store.marks(ids) if mark.lane == EXPIRED}, now)
+        return Horizons({mark.log: mark.offset for mark in store.marks(ids) if mark.lane == SEALED}, now)
 
     def limit(self, block: Block, view: CompiledView) -> Block:
         """The block, told how far back it answers if a feature of the view would look further than what is left."""
@@ -59,7 +59,8 @@ class Horizons:
 def expire(catalog: Catalog, deployment: Deployment, store: OnlineStore, now: int) -> int:
     """Removes cells that lie before every window of their block for longer than their view's `late`.
 
-    Views without `late=`, and those that are not applied as they are defined here, keep their cells.
+    Views without `late=`, those that are not applied as they are defined here, and blocks that are still being filled
+    keep their cells.
 
     Args:
         catalog: compiled definitions.
@@ -70,33 +71,32 @@ def expire(catalog: Catalog, deployment: Deployment, store: OnlineStore, now: in
     Returns:
         How many cells were removed.
     """
-    removed = 0
+    removed, sealed = 0, Horizons.read(store, deployment, now).before
     for name, view in catalog.views.items():
         applied = deployment.views.get(name)
         if applied is None or applied.fingerprints != {f.name: f.fingerprint for f in view.features}:
             continue
         for block in applied.blocks:
             before = _before(view, applied.blocks, block, now)
-            if before is not None:
-                store.write(block.entity, [], [Mark(block.id, EXPIRED, before, before)])
+            if before is not None and before > 1 and block.id in sealed:
+                store.write(block.entity, [], [Mark(block.id, SEALED, before, 0)])
                 removed += store.expire(block.entity, block.id, before)
     return removed
 
 
-def check_reach(features: Iterable[tuple[Feature, Block]], instants: Ints, horizons: Mapping[str, int]) -> None:
+def check_reach(features: Iterable[Feature], instants: Ints, horizon: int) -> None:
     """Refuses answers for which cells may be gone.
 
     Args:
-        features: those asked for, and the block that each is answered from.
+        features: those asked for of one block.
         instants: int64[n], µs, of the answers; `NO_TIME` where there is none.
-        horizons: block id -> µs before which its cells may be gone.
+        horizon: µs before which its cells may be gone; 1 if none is.
 
     Raises:
-        RequestError: a window reaches back beyond a horizon.
+        RequestError: a window reaches back beyond the horizon.
     """
-    for feature, block in features:
-        horizon = horizons.get(block.id)
-        if horizon is None or feature.window is None or not len(instants):
+    for feature in features:
+        if horizon <= 1 or feature.window is None or not len(instants):
             continue
         if (instants == NO_TIME).any() or int(bounds(feature.window, instants)[0].min()) < horizon:
             limit = np.datetime64(horizon, "us").item().isoformat()

@@ -14,7 +14,6 @@ from transforms.cells import Cells
 
 Ints = npt.NDArray[np.int64]
 SEALED = "*sealed"
-EXPIRED = "*expired"
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,8 @@ class Mark:
 
     Attributes:
         log: block id.
-        lane: text of the lane, or `SEALED` for the mark that says that the block has caught up with history, or
-            `EXPIRED` for the one that says, as its offset, before which instant (µs) its cells may be gone.
-        offset: next offset to fold.
+        lane: text of the lane, or `SEALED` for the mark that says that the block has caught up with history.
+        offset: next offset to fold; of a seal: 1, or the instant (µs) before which cells may have expired.
         newest: start (µs) of the newest cell that the lane ever wrote in that block.
     """
 
