@@ -245,7 +245,7 @@ def test_twin_streams_killed_at_random_are_one(
 def test_a_batch_run_over_twenty_files_killed_at_random_ends_exactly(
     platform: Platform, folder: Path, workers: Workers, chance: random.Random, compare: Callable[[], None]
 ) -> None:
-    write(folder, 20, 1_500 * SIZE)
+    write(folder, 20, 500 * SIZE)
     kills = 0
     for attempt in range(12 * SIZE):
         calls = chance.randrange(4) if attempt < 4 else doomed(chance)
@@ -258,6 +258,6 @@ def test_a_batch_run_over_twenty_files_killed_at_random_ends_exactly(
     assert kills >= 4
     workers.wait(workers.start(kill_workers.batch, folder))
     assert platform.run_batch().events == 0
-    assert platform.offline.count("events/buys") == 30_000 * SIZE
+    assert platform.offline.count("events/buys") == 10_000 * SIZE
     platform.publish("buys", [event(1, NOON + timedelta(days=2))])
     compare()
