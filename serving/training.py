@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from schemas.errors import RequestError, did_you_mean
 from serving.stores.offline import OfflineStore
 from serving.tables import rows_table
 from transforms.answers import Answer
-from transforms.asof import History, needed_columns
 from transforms.assembly import assemble
 from transforms.features import Features
-from transforms.requests import Request, key_columns, read_request, role_keys, spine_instants
+from transforms.requests import Request, read_request, role_keys, spine_instants
+from transforms.row_pool import PartAnswers, RowPool
 from transforms.selection import Output, Selection
 from transforms.view import CompiledView
 
@@ -107,33 +107,13 @@ def _role(
     view = outputs[0].view
     assert view is not None
     keys = role_keys(outputs[0], request)
-    columns = needed_columns(view, (output.feature for output in outputs))
     table = rows_table(view.name, view.rows_fingerprint)
     total = offline.count(table) if offline.exists(table) else 0
-    parts = max(1, -(-total // ROWS_AT_ONCE))
-    if parts == 1:
-        history = History(view, read_rows(offline, view, columns), keys, instants, strict, known)
-        found = {(o.role, o.feature.name): history.answer(o.feature) for o in outputs}
-        return found, history.coincident()
-    part = pl.concat_str([pl.col(name).cast(pl.String) for name in view.key_names], separator="\0").hash(0) % parts
-    frame = pl.DataFrame(pl.from_arrow(pa.table(key_columns(outputs[0], request))))
-    part_of_spine = frame.select(part.fill_null(0)).to_series().to_numpy()
-    pieces: list[tuple[Ints, dict[str, Answer], npt.NDArray[np.bool_]]] = []
-    for number in range(parts):
-        at = np.flatnonzero(part_of_spine == number)
-        if len(at):
-            some = read_rows(offline, view, columns, part == number)
-            history = History(view, some, keys.take(pa.array(at)), instants[at], strict, known)
-            pieces.append((at, {o.feature.name: history.answer(o.feature) for o in outputs}, history.coincident()))
-    back = np.argsort(np.concatenate([at for at, _, _ in pieces]))
-    joined = {
-        (o.role, o.feature.name): _join([answers[o.feature.name] for _, answers, _ in pieces], back) for o in outputs
-    }
-    return joined, np.concatenate([same for _, _, same in pieces])[back]
-
-
-def _join(pieces: Iterable[Answer], back: Ints) -> Answer:
-    parts = list(pieces)
-    values = pa.concat_arrays([part.values for part in parts]).take(pa.array(back))
-    statuses = np.concatenate([part.statuses for part in parts])[back]
-    return Answer(values, statuses, np.concatenate([part.times for part in parts])[back])
+    features = list({output.feature.name: output.feature for output in outputs}.values())
+    pool = RowPool(view, features, keys, instants, strict, known, total, ROWS_AT_ONCE)
+    parts: list[PartAnswers] = []
+    for number in range(pool.passes):
+        rows = offline.batches(table, pool.columns, "_event_time", *pool.span) if total else ()
+        parts += pool.gather(number, rows)
+    answers, coincident = pool.join(parts)
+    return {(output.role, output.feature.name): answers[output.feature.name] for output in outputs}, coincident

@@ -23,14 +23,14 @@ SYSTEM_COLUMNS = ("_event_time", "_sequence", "_lane", "_offset", "_part", "_arr
 
 def needed_columns(view: CompiledView, features: Iterable[Feature]) -> tuple[str, ...]:
     """Columns of a view's rows that answering the features reads, in the order of the rows' schema."""
-    names = {*view.key_names, *SYSTEM_COLUMNS, *_read(view, features)}
+    names = {*view.key_names, *SYSTEM_COLUMNS, *columns_read(view, features)}
     return tuple(name for name in view.row_schema.names if name in names)
 
 
 def joined_columns(view: CompiledView, features: Iterable[Feature], known: str) -> tuple[str, ...]:
     """The same without those that can change no value: the total order of rows where all operations are without one."""
     features = tuple(features)
-    names = {*view.key_names, "_event_time", "_deleted", *_read(view, features)}
+    names = {*view.key_names, "_event_time", "_deleted", *columns_read(view, features)}
     if known == "arrival" or any(feature.state is None or feature.state.operation in ENDS for feature in features):
         names |= {"_lane", "_offset", "_arrival"}
         if any(source.sequence for source in view.sources):
@@ -40,7 +40,8 @@ def joined_columns(view: CompiledView, features: Iterable[Feature], known: str) 
     return tuple(name for name in view.row_schema.names if name in names)
 
 
-def _read(view: CompiledView, features: Iterable[Feature]) -> set[str]:
+def columns_read(view: CompiledView, features: Iterable[Feature]) -> set[str]:
+    """Columns of a view's rows whose values the features are made of."""
     names: set[str] = set()
     for feature in features:
         if feature.column is not None:

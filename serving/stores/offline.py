@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from serving.stores.compaction import compact, vacuum
 from serving.stores.delta import Conflict, Log, Place
 from serving.stores.delta_schema import fitted, new_columns, plain_schema
 from serving.stores.parquet import write_file
+from serving.stores.scans import record_batches
 
 _ATTEMPTS = 50
 Positions = Mapping[tuple[str, str], int]
@@ -175,6 +176,23 @@ class OfflineStore:
         with self._place(table).explained():
             rows = frame.collect().to_arrow()
             return rows.cast(pa.schema([types.field(name) for name in rows.column_names]))
+
+    def batches(
+        self, table: str, columns: Sequence[str], column: str, first: int, last: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table as of now, batch by batch in no particular order, without holding them all.
+
+        Args:
+            table: name of a table that exists.
+            columns: of its rows; types as they were written.
+            column: a time column by which files and row groups are passed over.
+            first: least value wanted, µs; rows below it may come all the same.
+            last: greatest value wanted, µs; likewise.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        return record_batches(self._place(table), columns, column, first, last)
 
     def forget(self, table: str, lanes: Sequence[str]) -> int:
         """Deletes the rows of lanes that are given up, and says how many; their positions stay.

@@ -1,0 +1,257 @@
+"""Training sets beside as-of joins and rolling windows of polars, DuckDB and pandas, over the same Delta files.
+
+A view's rows lie in the offline store; every contender reads them from there (the Parquet files, with only the columns
+that it needs) and gives one row a spine row, in the order of the spine, as Arrow. Rows come nearly sorted: their event
+times lie up to some minutes before their arrival. Ties are handled by all: rivals sort by time and offset first.
+
+Rivals' windows end at the instant and begin exactly their length before it; ours move their tails in hops and sum
+exactly. Every figure is from a fresh process; run it with `python -m bench.training --scale 0.1` for a quick look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.measuring import Stopwatch, call, median, run
+from bench.table import Measured, text
+from schemas.entity import Entity
+from schemas.feature_view import FeatureView
+from schemas.registry import Registry
+from schemas.source import Source
+from serving.stores.offline import OfflineStore
+from serving.tables import rows_table
+from serving.training import training_set
+from transforms.catalog import Catalog
+from twinbeam import agg
+
+DAY = 86_400_000_000
+START, SPAN = 1_767_225_600_000_000, 30 * DAY
+WINDOWS = ("1h", "24h", "7d")
+LATEST = ("amount", "score", "level", "kind")
+CHUNK = 500_000
+RUNS = 3
+
+CASES: dict[str, tuple[str, int, int, int, str]] = {
+    "10 M x 1 M": ("latest", 10_000_000, 1_000_000, 100_000, "uniform"),
+    "1 M x 1 M": ("latest", 1_000_000, 1_000_000, 100_000, "uniform"),
+    "1 M x 100 k, 100 entities": ("latest", 1_000_000, 100_000, 100, "uniform"),
+    "1 M x 1 M, uniform": ("windows", 1_000_000, 1_000_000, 10_000, "uniform"),
+    "1 M x 100 k, uniform": ("windows", 1_000_000, 100_000, 10_000, "uniform"),
+    "1 M x 100 k, zipf": ("windows", 1_000_000, 100_000, 10_000, "zipf"),
+    "10 M x 1 M, uniform": ("windows", 10_000_000, 1_000_000, 100_000, "uniform"),
+}
+
+
+def catalog() -> Catalog:
+    """A view with latest features and one with twelve windows."""
+    user = Entity("user", keys={"user_id": "int64"})
+    fields = {"user_id": "int64", "ts": "timestamp(us)", "amount": "float64", "score": "float64"}
+    events = Source("events", fields=fields | {"level": "int64", "kind": "string"}, event_time="ts", topic="events")
+    windows = [feature for make in (agg.sum, agg.mean, agg.max) for feature in [make("amount", over=list(WINDOWS))]]
+    view = FeatureView(
+        "amounts", entity=user, source=events, features=[*LATEST, agg.count(over=list(WINDOWS)), *windows]
+    )
+    return Catalog.compile(Registry.of([user, events, view]))
+
+
+def features(what: str) -> list[str]:
+    """Addresses of the features of a case."""
+    if what == "latest":
+        return [f"amounts:{name}" for name in LATEST]
+    names = ["count", "amount_sum", "amount_mean", "amount_max"]
+    return [f"amounts:{name}_{window}" for name in names for window in WINDOWS]
+
+
+def make(folder: str, rows: int, spine: int, entities: int, skew: str) -> None:
+    """Writes a view's rows and a spine."""
+    rng = np.random.default_rng(rows + spine + entities)
+    view = catalog().views["amounts"]
+    store, table = OfflineStore(Path(folder) / "offline"), rows_table("amounts", view.rows_fingerprint)
+
+    def keys(count: int) -> Any:
+        if skew == "uniform":
+            return rng.integers(0, entities, count)
+        weights = 1 / np.arange(1, entities + 1) ** 1.2
+        return np.searchsorted(np.cumsum(weights / weights.sum()), rng.random(count)).clip(0, entities - 1)
+
+    kinds = pa.array(["card", "cash", "transfer", "voucher"])
+    for at in range(0, rows, CHUNK):
+        count = min(CHUNK, rows - at)
+        arrival = START + np.sort(rng.integers(SPAN * at // rows, SPAN * (at + count) // rows, count))
+        columns = {
+            "user_id": keys(count),
+            "ts": arrival - rng.exponential(60e6, count).astype(np.int64),
+            "amount": np.round(rng.gamma(2, 50, count), 2),
+            "score": rng.normal(size=count),
+            "level": rng.integers(0, 100, count),
+            "kind": kinds.take(pa.array(rng.integers(0, 4, count))),
+            "_lane": pa.array(["events/topic/1/0"] * count),
+            "_offset": at + np.arange(count),
+            "_part": np.zeros(count, np.int64),
+            "_arrival": arrival,
+            "_deleted": np.zeros(count, np.bool_),
+        }
+        columns["_event_time"] = columns["ts"]
+        fields = [
+            pa.array(columns[field.name]).cast(field.type) if field.name in columns else pa.nulls(count, field.type)
+            for field in view.row_schema
+        ]
+        store.append(table, [pa.RecordBatch.from_arrays(fields, schema=view.row_schema)], {})
+    instants = START + rng.integers(0, SPAN, spine)
+    frame = pa.table({"user_id": keys(spine), "t": pa.array(instants, pa.timestamp("us", "UTC"))})
+    pq.write_table(frame, Path(folder) / "spine.parquet")
+
+
+def files(folder: str) -> list[str]:
+    """The Parquet files of the rows."""
+    return sorted(str(path) for path in Path(folder).glob("offline/rows/**/*.parquet"))
+
+
+def twinbeam(folder: str, what: str) -> pa.Table:
+    """Ours."""
+    compiled = catalog()
+    store = OfflineStore(Path(folder) / "offline")
+    selection = compiled.select(features(what))
+    return training_set(store, selection, str(Path(folder) / "spine.parquet"), time="t").to_arrow()
+
+
+def polars(folder: str, what: str) -> pa.Table:
+    """`join_asof` after a sort by time and offset; `rolling` over rows and spine together, one call a window."""
+    spine = pl.read_parquet(Path(folder) / "spine.parquet").with_row_index("i")
+    rows = pl.scan_parquet(files(folder))
+    if what == "latest":
+        right = rows.select("user_id", "_event_time", "_offset", *LATEST).collect().sort("_event_time", "_offset")
+        left = spine.sort("t")
+        joined = left.join_asof(
+            right.drop("_offset"), left_on="t", right_on="_event_time", by="user_id", check_sortedness=False
+        )
+        return joined.sort("i").to_arrow()
+    events = rows.select("user_id", t="_event_time", amount="amount", i=pl.lit(None, pl.UInt32)).collect()
+    asked = spine.select("user_id", "t", pl.lit(None, pl.Float64).alias("amount"), "i")
+    both = pl.concat([events, asked]).sort("user_id", "t")
+    del events, asked
+    out = [spine]
+    for window in WINDOWS:
+        amount = pl.col("amount")
+        rolled = both.rolling("t", period=window, group_by="user_id", closed="both").agg(
+            amount.count().alias(f"count_{window}"),
+            amount.sum().alias(f"sum_{window}"),
+            amount.mean().alias(f"mean_{window}"),
+            amount.max().alias(f"max_{window}"),
+        )
+        rolled = rolled.drop("user_id", "t").with_columns(both["i"]).filter(pl.col("i").is_not_null())
+        out.append(rolled.sort("i").drop("i"))
+    return pl.concat(out, how="horizontal").to_arrow()
+
+
+def duck(folder: str, what: str) -> pa.Table:
+    """`ASOF JOIN` on the last row of each time; for windows, aggregates over one join by entity and range."""
+    connection = duckdb.connect()
+    connection.sql(f"SET threads = {pl.thread_pool_size()}")
+    connection.sql(f"CREATE VIEW r AS SELECT * FROM read_parquet({files(folder)})")
+    connection.sql(f"CREATE VIEW s AS SELECT *, row_number() OVER () AS i FROM '{folder}/spine.parquet'")
+    if what == "latest":
+        newest = ", ".join(f"arg_max({name}, _offset) AS {name}" for name in LATEST)
+        return connection.sql(
+            f"WITH n AS (SELECT user_id, _event_time, {newest} FROM r GROUP BY 1, 2) SELECT s.*, n.* EXCLUDE (user_id)"
+            " FROM s ASOF LEFT JOIN n ON s.user_id = n.user_id AND s.t >= n._event_time ORDER BY i"
+        ).to_arrow_table()
+    frames = ", ".join(
+        f"w{window} AS (PARTITION BY user_id ORDER BY t RANGE BETWEEN INTERVAL {period} PRECEDING AND CURRENT ROW)"
+        for window, period in zip(WINDOWS, ("1 HOUR", "24 HOURS", "7 DAYS"), strict=True)
+    )
+    values = ", ".join(
+        f"{call}(amount) OVER w{window} AS {call}_{window}"
+        for call in ("count", "sum", "avg", "max")
+        for window in WINDOWS
+    )
+    both = "SELECT user_id, _event_time AS t, amount, NULL AS i FROM r UNION ALL SELECT user_id, t, NULL, i FROM s"
+    return connection.sql(
+        f"SELECT * FROM (SELECT i, user_id, t, {values} FROM ({both}) WINDOW {frames}) WHERE i IS NOT NULL ORDER BY i"
+    ).to_arrow_table()
+
+
+def pandas(folder: str, what: str) -> pa.Table:
+    """`merge_asof` after a sort by time and offset."""
+    columns = ["user_id", "_event_time", "_offset", *LATEST]
+    right = pq.read_table(files(folder)[0] if len(files(folder)) == 1 else files(folder), columns=columns).to_pandas()
+    left = pq.read_table(f"{folder}/spine.parquet").to_pandas()
+    right = right.sort_values(["_event_time", "_offset"])
+    joined = pd.merge_asof(
+        left.reset_index().sort_values("t"), right, left_on="t", right_on="_event_time", by="user_id"
+    )
+    return pa.Table.from_pandas(joined.sort_values("index"), preserve_index=False)
+
+
+CONTENDERS: Mapping[str, Callable[[str, str], pa.Table]] = {
+    "twinbeam": twinbeam,
+    "polars": polars,
+    "DuckDB": duck,
+    "pandas": pandas,
+}
+
+
+def contend(who: str, folder: str, what: str, threads: int) -> dict[str, float]:
+    """One contender, in this process: seconds, CPU seconds and rows."""
+    pa.set_cpu_count(threads)
+    with Stopwatch() as watch:
+        rows = len(CONTENDERS[who](folder, what))
+    return watch.to_json() | {"rows": rows}
+
+
+def measure(scale: float = 1.0, only: str = "", threads: tuple[int, ...] = (1, 2)) -> list[Measured]:
+    """Every case at a share of its size, with one thread and with two: CPU seconds, wall seconds and peak memory."""
+    found: list[Measured] = []
+    for size, (what, rows, spine, entities, skew) in CASES.items():
+        if only not in f"{what} {size}":
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            sizes = [max(1, round(number * scale)) for number in (rows, spine, entities)]
+            arguments = dict(zip(("rows", "spine", "entities"), sizes, strict=True))
+            run(call("bench.training:make", {"folder": folder, "skew": skew} | arguments))
+            for count in threads:
+                found += _compare(folder, what, size, count)
+    return found
+
+
+def _compare(folder: str, what: str, size: str, threads: int) -> list[Measured]:
+    env = {name: str(threads) for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS")}
+    rivals = ["polars", "DuckDB", "pandas"] if what == "latest" else ["polars", "DuckDB"]
+    cost: dict[str, dict[str, float]] = {}
+    for who in ["twinbeam", *rivals]:
+        command = call("bench.training:contend", {"who": who, "folder": folder, "what": what, "threads": threads})
+        middle = median([run(command, env) for _ in range(RUNS)], lambda one: one.answer["cpu"])
+        cost[who] = middle.answer | {"mb": middle.mb}
+    ours, case = cost["twinbeam"], f"training set, {'latest' if what == 'latest' else '12 windows'}"
+    return [
+        Measured(case, f"{size}, {threads} threads", ours[figure], unit, "lower", who, cost[who][figure],
+                 ours["mb"], cost[who]["mb"])
+        for who in rivals
+        for figure, unit in (("cpu", "CPU s"), ("seconds", "s"))
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument("--threads", type=json.loads, default=[1, 2], help="such as [1]")
+    options = parser.parse_args()
+    print(text(measure(options.scale, options.only, tuple(options.threads))))
+
+
+if __name__ == "__main__":
+    main()
