@@ -80,6 +80,8 @@ def avro_fields(schema: Any) -> tuple[Field, ...]:
         raise ValueError(f"the Avro schema is not legal: {type(error).__name__}: {error}") from error
     if not isinstance(record, dict) or record.get("type") not in ("record", "error"):
         raise ValueError("the Avro schema is no record: expected an object of type 'record' at the top")
+    if not isinstance(record.get("fields"), list):
+        raise ValueError("the Avro schema is a record without fields")
     return tuple(Field.parse(member["name"], _text(member["type"], member["name"])) for member in record["fields"])
 
 
@@ -130,7 +132,7 @@ def _struct(spec: dict[str, Any], path: str) -> str:
 def _scalar(kind: Any, spec: dict[str, Any], path: str) -> str:
     logical = str(spec.get("logicalType"))
     if logical == "decimal" and kind in ("bytes", "fixed"):
-        text = f"decimal({spec['precision']},{spec.get('scale', 0)})"
+        text = f"decimal({spec.get('precision')},{spec.get('scale', 0)})"
         try:
             parse_type(text)
         except ValueError as error:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import lzma
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-import fastavro
 import pyarrow as pa
 
 from schemas.avro import avro_fields
 from schemas.errors import EventError
 from schemas.source import Source
-from transforms.encodings.avro_blocks import FAULTS, Block, BlockDecoder, DamagedBlock, Fault, Records
+from transforms.encodings.avro_blocks import Block, BlockDecoder, DamagedBlock, Fault, Records
+from transforms.encodings.avro_container import Container
 from transforms.encodings.avro_projection import Projection
-from transforms.encodings.file_access import open_file
+from transforms.encodings.file_access import damage, open_file
 from transforms.encodings.file_batch import FileBatch, arrow_row, row_json
 from transforms.encodings.frames import column_events, fields_there
 
@@ -33,51 +31,48 @@ def read_avro_file(source: Source, path: str, start_row: int, batch_rows: int) -
     makes a bad row; anything else is damage of the file.
     """
     with open_file(path) as content:
-        with _damage(path, "its head"):
-            blocks = fastavro.block_reader(cast(BinaryIO, content))
-            schema = blocks.writer_schema
+        with _damage(path):
+            container = Container(content)
+        schema = container.schema
         names = _check_types(source, schema, path)
         decoder, projection = _decoder(schema, names)
-        for row, group in _groups(blocks, path, start_row):
-            with _damage(path, f"row {row} or one after it"):
+        for row, group in _groups(container, path, start_row):
+            with _damage(path):
                 records = decoder.decode([projection.of(block) for block in group] if projection else group, row)
             end = row + sum(block.count for block in group)
             for start in range(max(row, start_row), end, batch_rows):
                 yield _batch(source, records, path, start - row, min(start + batch_rows, end) - row, row)
 
 
-def _groups(blocks: Any, path: str, start_row: int) -> Iterator[tuple[int, list[Block]]]:
+def _groups(container: Container, path: str, start_row: int) -> Iterator[tuple[int, list[Block]]]:
     """Blocks that are read together, with the number of their first row; none before the block of `start_row`."""
     row = size = count = 0
     group: list[Block] = []
+    blocks = container.blocks()
     while True:
-        with _damage(path, f"the block that begins at row {row + count}"):
-            block = next(blocks, None)
-            if block is not None and block.num_records < 0:
-                raise DamagedBlock(f"the block that begins at row {row + count} has {block.num_records} rows")
-        if block is not None and not group and row + block.num_records <= start_row:
-            row += block.num_records
-            continue
-        if block is not None:
-            group.append(Block(block.num_records, block.bytes_.getvalue()))
-            count, size = count + block.num_records, size + len(group[-1].content)
-        if group and (block is None or count >= GROUP_ROWS or size >= GROUP_BYTES):
+        with _damage(path):
+            rows, unpack = next(blocks, (-1, None))
+            if unpack is not None and not group and row + rows <= start_row:
+                row += rows
+                continue
+            if unpack is not None:
+                group.append(unpack())
+                count, size = count + rows, size + len(group[-1].content)
+        if group and (unpack is None or count >= GROUP_ROWS or size >= GROUP_BYTES):
             yield row, group
             row, size, count, group = row + count, 0, 0, []
-        if block is None:
+        if unpack is None:
             return
 
 
 @contextmanager
-def _damage(path: str, where: str) -> Iterator[None]:
-    """Names the file in what goes wrong while it is read, and the place in it."""
+def _damage(path: str) -> Iterator[None]:
+    """Names the file in what is wrong with it."""
     try:
-        yield
+        with damage(path, FORM):
+            yield
     except DamagedBlock as damaged:
         raise EventError(f"{path}: cannot be read as {FORM}: {damaged}") from None
-    except (*FAULTS, zlib.error, lzma.LZMAError) as error:
-        said = str(error) or type(error).__name__
-        raise EventError(f"{path}: cannot be read as {FORM}: {where}: {said}") from error
 
 
 def _check_types(source: Source, schema: Any, path: str) -> list[str]:
@@ -86,7 +81,7 @@ def _check_types(source: Source, schema: Any, path: str) -> list[str]:
     Raises:
         EventError: the file holds no records, or a field has a type there that never holds the declared one.
     """
-    if not isinstance(schema, dict) or schema.get("type") != "record":
+    if not isinstance(schema, dict) or schema.get("type") != "record" or not isinstance(schema.get("fields"), list):
         raise EventError(f"{path}: holds no records but {json.dumps(schema, default=str)[:60]}; legal are records")
     names = fields_there(source, [member["name"] for member in schema["fields"]], path)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import fastavro
 
-from transforms.encodings.avro_blocks import Block
+from transforms.encodings.avro_blocks import FAULTS, Block, DamagedBlock
 from transforms.encodings.avro_encode import physical
 
 
@@ -32,12 +32,16 @@ class Projection:
         """The block rewritten.
 
         Raises:
-            ValueError: the block has bytes left over after its records; or whatever fastavro raises on damage.
+            DamagedBlock: the records cannot be read, or there are bytes left over after them.
         """
         content, out = io.BytesIO(block.content), io.BytesIO()
-        for _ in range(block.count):
-            record = fastavro.schemaless_reader(content, self._read, None)
-            fastavro.schemaless_writer(out, self._written, record)
+        try:
+            for _ in range(block.count):
+                record = fastavro.schemaless_reader(content, self._read, None)
+                fastavro.schemaless_writer(out, self._written, record)
+        except FAULTS as error:
+            raise DamagedBlock(f"a block of {block.count} rows: {str(error) or type(error).__name__}") from error
         if content.tell() != len(block.content):
-            raise ValueError(f"{len(block.content) - content.tell()} bytes are left over after its {block.count} rows")
+            left = len(block.content) - content.tell()
+            raise DamagedBlock(f"a block of {block.count} rows has {left} bytes left over after them")
         return Block(block.count, out.getvalue())
