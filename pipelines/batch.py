@@ -12,9 +12,10 @@ from pipelines.launch import launch
 from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
-from schemas.errors import RequestError
+from schemas.errors import LaneError, RequestError
 from schemas.lane import Lane
 from schemas.source import Source
+from serving.manifest import TABLE as MANIFESTS
 from serving.manifest import FileEntry, Manifest
 from serving.plan import anew
 from serving.tables import dead_table, events_table, rows_table
@@ -63,17 +64,33 @@ def rebuild(project: Project, sources: Iterable[str] | None) -> None:
     manifest = Manifest(project.offline, project.settings.folder)
     for name, source in wanted.items():
         lanes = project.settings.source(name).lanes
-        manifest.discover(name, find_files(project.settings.files(source)), now, lanes, rebuild=True)
+        stored = (Lane.parse(text) for text, _ in project.offline.positions(events_table(name)))
+        above = max((int(lane.id) for lane in stored if lane.kind == "files"), default=0)
+        paths = find_files(project.settings.files(source))
+        manifest.discover(name, paths, now, lanes, rebuild=True, above=above)
 
 
 def _discover(project: Project, source: Source, progress: Progress) -> tuple[FileEntry, ...]:
-    """The source's files, those that are new numbered."""
+    """The source's files, those that are new numbered.
+
+    Raises:
+        LaneError: a file has changed or vanished, or the manifest has lost files that were read.
+    """
     patterns = project.settings.files(source)
     if not patterns:
         return ()
     manifest = Manifest(project.offline, project.settings.folder)
-    generation = str(manifest.generation(source.name))
+    known = manifest.entries(source.name)
+    generation = str(known[0].generation if known else 0)
     numbered = [lane for lane in progress.lanes([source.name]) if lane.kind == "files"]
+    ends: dict[str, int] = {entry.lane.text: next_file(entry) for entry in known}
+    for lane in numbered:
+        if int(lane.id) > int(generation) or (lane.id == generation and progress.events(lane) > ends.get(lane.text, 0)):
+            raise LaneError(
+                f"{project.offline.root}/{MANIFESTS}: has lost files of source {source.name!r} that were read: lane "
+                f"{lane.text} is stored up to offset {progress.events(lane)}; put the table back from a copy, or run "
+                "twinbeam run batch --rebuild: all files are numbered and read anew"
+            )
     _forget(project, source, [lane.text for lane in numbered if lane.id != generation])
     read = {lane.number: progress.events(lane) for lane in numbered if lane.id == generation}
     lanes = project.settings.source(source.name).lanes

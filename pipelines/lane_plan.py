@@ -8,6 +8,7 @@ from pipelines.feed import LaneTask
 from pipelines.progress import FedView, Progress
 from schemas.errors import LaneError
 from schemas.lane import Lane
+from serving.stores.base import SEALED
 
 
 def plan_lanes(
@@ -33,7 +34,7 @@ def plan_lanes(
         Tasks in the order of lanes; lanes that lack nothing are left out.
 
     Raises:
-        LaneError: a log ends below what the stores hold of it.
+        LaneError: a log ends below what the stores hold of it, or is gone before the offline store had all of it.
     """
     tasks = []
     lanes = {*progress.lanes(sources), *ends}
@@ -48,4 +49,26 @@ def plan_lanes(
             )
         if start < end or (live and unbounded):
             tasks.append(LaneTask(lane, start, seam, end, live))
+    if unbounded:
+        _check_folded(views, progress, ends)
     return tuple(tasks)
+
+
+def _check_folded(views: Sequence[FedView], progress: Progress, live: Iterable[Lane]) -> None:
+    """Refuses blocks that have folded records which neither a topic nor the offline store has any more.
+
+    It is so if a topic is lost before the offline store has taken in what the online store has.
+    """
+    followed = {lane.text for lane in live}
+    for block in (block for fed in views for block in fed.blocks):
+        for mark in [mark for (log, _), mark in progress.marks.items() if log == block.id]:
+            if mark.lane == SEALED or mark.lane in followed:
+                continue
+            lane = Lane.parse(mark.lane)
+            if lane.kind == "topic" and mark.offset > progress.events(lane):
+                raise LaneError(
+                    f"lane {lane.text}: the online store has folded it up to offset {mark.offset}, the offline store "
+                    f"holds it up to {progress.events(lane)}, and its topic is gone; bring the topic's file back, or "
+                    "move the online store's file away together with its -wal and -shm files and run twinbeam run "
+                    "batch: it is filled anew from the offline store"
+                )

@@ -142,8 +142,8 @@ SHAPE: Mapping[str, Any] = {
     "project": name,
     "definitions": paths,
     "offline": {"root": location, "options": Each(text), "secrets": Each(secret)},
-    "online": {"store": choice("sqlite", later=("cassandra",)), "sqlite": {"path": path}},
-    "stream": {"broker": choice("sqlite", later=("kafka",)), "sqlite": {"path": path}},
+    "online": {"store": choice("sqlite", later=("cassandra",)), "sqlite": {"path": path, "timeout": duration}},
+    "stream": {"broker": choice("sqlite", later=("kafka",)), "sqlite": {"path": path, "timeout": duration}},
     "run": {
         "runner": choice("local", later=("flink",)),
         "max_skew": duration,
@@ -155,8 +155,8 @@ SHAPE: Mapping[str, Any] = {
 DEFAULTS: Mapping[str, Any] = {
     "definitions": "features.py",
     "offline": {"root": "store/offline", "options": {}, "secrets": {}},
-    "online": {"store": "sqlite", "sqlite": {"path": "store/online.db"}},
-    "stream": {"broker": "sqlite", "sqlite": {"path": "store/topics.db"}},
+    "online": {"store": "sqlite", "sqlite": {"path": "store/online.db", "timeout": "30s"}},
+    "stream": {"broker": "sqlite", "sqlite": {"path": "store/topics.db", "timeout": "60s"}},
     "run": {"runner": "local", "max_skew": "1m", "flush": "5s"},
     "serving": {"log_sample": 1.0},
     "sources": {},

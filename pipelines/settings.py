@@ -32,18 +32,20 @@ class OfflineSettings:
 
 @dataclass(frozen=True)
 class OnlineSettings:
-    """Where the online store is: `store` names its kind, `path` the SQLite file."""
+    """Where the online store is: `store` names its kind, `path` the SQLite file, `timeout` (µs) a writer's patience."""
 
     store: str
     path: Path
+    timeout: int
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """Where topics are: `broker` names its kind, `path` the SQLite file of the embedded one."""
+    """Where topics are: `broker` names its kind, `path` the embedded one's file, `timeout` (µs) a writer's patience."""
 
     broker: str
     path: Path
+    timeout: int
 
 
 @dataclass(frozen=True)
@@ -256,8 +258,8 @@ def _settings(read: Mapping[str, Any], options: Mapping[str, str], folder: Path,
         env=env,
         definitions=read["definitions"],
         offline=OfflineSettings(read["offline"]["root"], options),
-        online=OnlineSettings(read["online"]["store"], read["online"]["sqlite"]["path"]),
-        stream=StreamSettings(read["stream"]["broker"], read["stream"]["sqlite"]["path"]),
+        online=OnlineSettings(read["online"]["store"], **read["online"]["sqlite"]),
+        stream=StreamSettings(read["stream"]["broker"], **read["stream"]["sqlite"]),
         run=RunSettings(**read["run"]),
         serving=ServingSettings(read["serving"]["log_sample"]),
         sources={name: SourceSettings(**values) for name, values in read["sources"].items()},

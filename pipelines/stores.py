@@ -21,12 +21,16 @@ class Stores:
         offline_options: of the object store.
         online_path: file of the online store.
         topics_path: file of the embedded broker.
+        online_timeout: seconds that a writer of the online store waits for another one.
+        topics_timeout: seconds that a publisher waits for another one.
     """
 
     offline_root: str
     offline_options: Mapping[str, str] = field(repr=False)
     online_path: str
     topics_path: str
+    online_timeout: float = 30.0
+    topics_timeout: float = 60.0
 
     @staticmethod
     def of(settings: Settings) -> Stores:
@@ -36,6 +40,8 @@ class Stores:
             dict(settings.offline.options),
             str(settings.online.path),
             str(settings.stream.path),
+            settings.online.timeout / 1e6,
+            settings.stream.timeout / 1e6,
         )
 
     def offline(self) -> OfflineStore:
@@ -48,8 +54,8 @@ class Stores:
         Raises:
             StoreError: it cannot be opened.
         """
-        return SqliteStore(self.online_path)
+        return SqliteStore(self.online_path, timeout=self.online_timeout)
 
     def topics(self) -> EmbeddedTopics:
         """Opens the embedded broker."""
-        return EmbeddedTopics(self.topics_path)
+        return EmbeddedTopics(self.topics_path, self.topics_timeout)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.envelope import RAW_SCHEMA, TIME
 from schemas.errors import LaneError, StoreError, did_you_mean
+from serving.stores.sqlite_file import refusal
 
 T = TypeVar("T")
 
@@ -24,6 +25,10 @@ READ_BYTES = 64 << 20
 _STEP = 500
 _OFFSET_BITS = 40
 _WAIT_SECONDS = 60.0
+_WAY_BACK = (
+    "put it back from a copy; or move it away together with its -wal and -shm files and run twinbeam apply: what runs "
+    "have taken in stays in the stores, what was published after that is to be published again"
+)
 
 # A record's id is its partition's number in the file << 40 | offset: one B-tree, each partition a range that grows at
 # its end. Numbers of partitions are never used again (autoincrement).
@@ -42,18 +47,22 @@ class EmbeddedTopics:
     Offsets of a partition are dense and start at 0; arrival times of a partition never fall. A topic has an id of its
     own: one that is deleted and created again has another. One object may be used by several threads, and pickled;
     any number of objects in any number of processes may use one file.
+
+    Args:
+        path: the file; made when missing.
+        timeout: seconds to wait for another writer.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+    def __init__(self, path: str | Path, timeout: float = _WAIT_SECONDS) -> None:
+        self.path, self.timeout = str(path), timeout
         self._lock = RLock()
         self._connections: dict[str, sqlite3.Connection] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "timeout": self.timeout}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.path = state["path"]
+        self.path, self.timeout = state["path"], state["timeout"]
         self._lock = RLock()
         self._connections = {}
 
@@ -226,43 +235,65 @@ class EmbeddedTopics:
         if side not in self._connections:
             if self.path != ":memory:":
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=_WAIT_SECONDS, check_same_thread=False)
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
-            db.executescript(_TABLES)
+            db = sqlite3.connect(self.path, isolation_level=None, timeout=self.timeout, check_same_thread=False)
+            try:
+                db.execute("pragma journal_mode = wal")
+                db.execute("pragma synchronous = full")
+                if not _laid_out(db):
+                    db.executescript(_TABLES)
+            except BaseException:
+                db.close()
+                raise
             self._connections[side] = db
         return self._connections[side]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _faults(self.path):
+        with self._lock, self._explained():
             db = self._connection("write")
             db.execute("begin immediate")
             try:
                 yield db
                 db.execute("commit")
             except BaseException:
-                if db.in_transaction:
-                    db.execute("rollback")
+                self._give_up("write")
                 raise
 
     def _reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _faults(self.path):
+        with self._lock, self._explained():
             db = self._connection("read")
             db.execute("begin")
             try:
-                return read(db)
-            finally:
-                if db.in_transaction:
-                    db.execute("commit")
+                found = read(db)
+                db.execute("commit")
+                return found
+            except BaseException:
+                self._give_up("read")
+                raise
+
+    def _give_up(self, side: str) -> None:
+        """Ends a transaction that failed; a connection that cannot even do that is opened anew by the next call."""
+        db = self._connections[side]
+        try:
+            if db.in_transaction:
+                db.execute("rollback")
+        except sqlite3.Error:
+            del self._connections[side]
+            db.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise refusal(self.path, error, self.timeout, False, _WAY_BACK) from error
+        except OSError as error:
+            raise StoreError(f"{self.path}: its folder cannot be made ({error.strerror})") from error
 
 
-@contextmanager
-def _faults(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as fault:
-        raise StoreError(f"topics in {path}: {fault}") from fault
+def _laid_out(db: sqlite3.Connection) -> bool:
+    """Whether the tables are there: then nothing is written, so that a file that is read-only can still be read."""
+    return bool(db.execute("select count(*) from sqlite_master where name = 'replayed'").fetchone()[0])
 
 
 def _id(db: sqlite3.Connection, topic: str) -> str:

@@ -102,6 +102,7 @@ class Manifest:
         lanes: int = 1,
         progress: Mapping[int, int] | None = None,
         rebuild: bool = False,
+        above: int = 0,
     ) -> list[FileEntry]:
         """Numbers the files that are new and checks those that are known.
 
@@ -114,6 +115,7 @@ class Manifest:
             lanes: number of lanes to deal the files to; fixed once files have numbers.
             progress: next offset by lane number; tells whether a file that has vanished was read whole.
             rebuild: number all files anew, in a new generation.
+            above: a generation that the new one is to come after, for a manifest that was lost.
 
         Returns:
             Files of the current generation by number, also those that were read and have vanished.
@@ -123,7 +125,7 @@ class Manifest:
             StoreError: the offline store cannot be read or written.
         """
         found = {self._short(path): self._absolute(path) for path in paths}
-        target = self.generation(source) + 1 if rebuild else 0
+        target = max(self.generation(source), above) + 1 if rebuild else 0
         for _ in range(_ATTEMPTS):
             self._offline.positions(TABLE)
             known = self.entries(source)

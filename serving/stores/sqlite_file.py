@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from schemas.errors import SettingsError, StoreError
 
 APPLICATION_ID = 0x54774F6E
 LAYOUT = 2
+LEAST_FREE = 1 << 16
 SYNCHRONOUS = ("FULL", "NORMAL", "OFF")
 _PRAGMAS = ("mmap_size = 1073741824", "cache_size = -32768", "journal_size_limit = 67108864", "temp_store = MEMORY")
 _NONE_YET = "{path}: there is no online store yet; run twinbeam apply, then twinbeam run batch (or run stream)"
@@ -26,6 +28,50 @@ CREATE TABLE IF NOT EXISTS marks (
     PRIMARY KEY (log, lane)) WITHOUT ROWID;
 INSERT OR IGNORE INTO lanes VALUES (0, '');
 """
+REFILL = (
+    "move it away together with its -wal and -shm files and run twinbeam run batch: the online store is filled anew "
+    "from the offline store"
+)
+
+
+def refusal(path: Path | str, error: sqlite3.Error, timeout: float, read_only: bool, way_back: str) -> StoreError:
+    """An error of SQLite in a user's words: the file, what is wrong with it, and the way back.
+
+    Args:
+        path: the file.
+        error: as SQLite raised it.
+        timeout: seconds that a writer waited for another one.
+        read_only: whether the file was opened for reading alone.
+        way_back: what to do if the file is damaged.
+    """
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreError(f"{path}: locked by another writer for more than {timeout:g} s; let it end, then repeat")
+    if name.startswith("SQLITE_READONLY"):
+        why = "it was opened for reading" if read_only else "this user may not write it, or the disk is read-only"
+        return StoreError(f"{path}: cannot be written: {why}; make the file and its folder writable, then repeat")
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _full(path)):
+        return StoreError(f"{path}: the disk is full; nothing of this write was kept: free some space, then repeat")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreError(f"{path}: damaged ({error}); {way_back}")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return StoreError(
+            f"{path}: cannot be opened ({error}); it must be a file in a folder that this user may use and write"
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return StoreError(
+            f"{path}: its disk fails ({error}, {name}); nothing of this call was kept: mend the disk, then repeat; if "
+            f"the file is damaged then, {way_back}"
+        )
+    return StoreError(f"{path}: {error}{f' ({name})' if name else ''}; nothing of this call was kept")
+
+
+def _full(path: Path | str) -> bool:
+    """Whether the disk of a file has no space left: SQLite calls that an I/O error where it grows its index."""
+    try:
+        return shutil.disk_usage(Path(path).absolute().parent).free < LEAST_FREE
+    except OSError:
+        return False
 
 
 class SqliteFile:
@@ -86,8 +132,12 @@ class SqliteFile:
 
     def release(self, connection: sqlite3.Connection) -> None:
         """Takes a connection back; an unfinished transaction is rolled back."""
-        if connection.in_transaction:
-            connection.rollback()
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        except sqlite3.Error:  # the connection is of no use any more; what it began was never committed
+            connection.close()
+            return
         if self._closed:
             connection.close()
         else:
@@ -101,27 +151,7 @@ class SqliteFile:
 
     def refusal(self, error: sqlite3.Error) -> StoreError:
         """The error in a user's words: the file, what is wrong with it, and the way back."""
-        name = getattr(error, "sqlite_errorname", "")
-        path = self.path
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreError(
-                f"{path}: locked by another writer for more than {self.timeout:g} s; let it end, then repeat"
-            )
-        if name.startswith("SQLITE_READONLY"):
-            why = "it was opened for reading" if self.read_only else "this user may not write it"
-            return StoreError(f"{path}: cannot be written: {why}; make the file and its folder writable, then repeat")
-        if name.startswith("SQLITE_FULL"):
-            return StoreError(f"{path}: the disk is full; nothing of this write was kept: free some space, then repeat")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return StoreError(
-                f"{path}: damaged ({error}); move it away together with its -wal and -shm files and run again: "
-                "the online store is filled anew from the offline store"
-            )
-        if name.startswith("SQLITE_CANTOPEN"):
-            return StoreError(
-                f"{path}: cannot be opened ({error}); it must be a file in a folder that this user may use"
-            )
-        return StoreError(f"{path}: {error}{f' ({name})' if name else ''}; nothing of this call was kept")
+        return refusal(self.path, error, self.timeout, self.read_only, REFILL)
 
     def _open(self) -> sqlite3.Connection:
         if self.read_only and not self.path.exists():
@@ -152,8 +182,7 @@ class SqliteFile:
             raise StoreError(f"{self.path}: a SQLite file, but no online store of Twinbeam; name another path")
         if not empty and layout != LAYOUT:
             raise StoreError(
-                f"{self.path}: written by another version (layout {layout}, this one reads {LAYOUT}); "
-                "move it away and run again: the online store is filled anew from the offline store"
+                f"{self.path}: written by another version (layout {layout}, this one reads {LAYOUT}); {REFILL}"
             )
         if self.read_only and empty:
             raise StoreError(_NONE_YET.format(path=self.path))
