@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -87,26 +87,41 @@ class Case:
             self._rows[view] = self.views[view].rows(self.events, self.keys)
         return self._rows[view]
 
+    def without_failures(self) -> Case:
+        """The case without the events that a view fails on."""
+        kept = {
+            source: [
+                e for e in events if all(v.rules(e) is not None for v in self.views.values() if source in v.sources)
+            ]
+            for source, events in self.events.items()
+        }
+        return replace(self, events=kept, _rows={})
+
 
 @dataclass
 class View:
-    """What the oracle needs of one view."""
+    """What the oracle needs of one view; `rules` gives the rows of an event, None if it fails."""
 
     sources: list[str]
-    rules: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    rules: Callable[[dict[str, Any]], list[dict[str, Any]] | None]
     features: dict[str, Feature]
 
     def rows(self, events: dict[str, list[dict[str, Any]]], keys: list[str]) -> dict[tuple[Any, ...], list[Row]]:
         """Rows by entity key."""
         found: dict[tuple[Any, ...], list[Row]] = {}
         for source in self.sources:
-            for event in events[source]:
-                for part, row in enumerate(self.rules(event)):
+            for offset, event in enumerate(events[source]):
+                for part, row in enumerate(self.rules(event) or ()):
                     key = tuple(row[name] for name in keys)
                     if None in key:
                         continue
                     system = {"_event_time": row["ts"], "_sequence": row["seq"], "_arrival": row["ts"]}
-                    system |= {"_lane": "s/files-0/0", "_offset": 0, "_part": row.pop("_part", part), "_deleted": False}
+                    system |= {
+                        "_lane": "s/files-0/0",
+                        "_offset": offset,
+                        "_part": row.pop("_part", part),
+                        "_deleted": False,
+                    }
                     found.setdefault(key, []).append(row | system)
         return found
 
@@ -173,7 +188,7 @@ def make_case(seed: int) -> Case:
 
 
 def _events(rng: random.Random, sources: list[str], listed: bool) -> dict[str, list[dict[str, Any]]]:
-    """Events over some span, with equal times, nulls, odd floats, in a shuffled, partly late order."""
+    """Events over some span, with equal times, nulls, odd floats, in a shuffled order, some published twice."""
     span = rng.choice([60 * SECOND, 3 * HOUR, 40 * DAY, 400 * DAY])
     count, odd = rng.choice([15, 60, 150]), rng.random() < 0.4
     times = [START + rng.randrange(span) for _ in range(max(3, count // 2))]
@@ -198,6 +213,9 @@ def _events(rng: random.Random, sources: list[str], listed: bool) -> dict[str, l
             if rng.random() < 0.12:
                 event[name] = None
         events[rng.choice(sources)].append(event)
+    for some in events.values() if rng.random() < 0.3 else ():
+        for event in rng.sample(some, len(some) // 6):
+            some.insert(rng.randrange(len(some) + 1), dict(event))
     return events
 
 
@@ -209,7 +227,7 @@ def _view(rng: random.Random, case: Case, name: str, listed: bool, two_sources: 
     columns |= ({"w": "float64"} if transformed else {}) | ({"items": "int64"} if exploded else {})
     sources = case.sources if two_sources and rng.random() < 0.7 else [case.sources[0]]
 
-    def rules(event: dict[str, Any]) -> list[dict[str, Any]]:
+    def rules(event: dict[str, Any]) -> list[dict[str, Any]] | None:
         row = dict(event)
         if transformed:
             if row["b"] is None:
@@ -222,7 +240,7 @@ def _view(rng: random.Random, case: Case, name: str, listed: bool, two_sources: 
         for part in parts:
             chosen = {column: compute(part) for column, _, _, compute in select}
             if BAD in chosen.values():
-                return []
+                return None
             part = part | chosen
             if keeps(part):
                 done.append(part)
