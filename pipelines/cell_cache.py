@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ _OVERHEAD = 320
 
 
 class CellCache:
-    """Contents of cells by (block, lane, key, tile), the least recently used dropped first when it shrinks.
+    """Contents of cells by (block, lane), key and start, the least recently used dropped first when it shrinks.
 
     Args:
         budget: bytes that the cached cells may take, their keys and the cache's own tables included.
@@ -26,7 +26,7 @@ class CellCache:
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
-        self._cells: OrderedDict[tuple[Slot, bytes, int], tuple[int, bytes]] = OrderedDict()
+        self._cells: dict[Slot, OrderedDict[tuple[bytes, int], tuple[int, bytes]]] = {}
         self._newest: dict[Slot, int] = {}
         self._whole: set[Slot] = set()
         self.bytes = 0
@@ -41,13 +41,15 @@ class CellCache:
             newest: start of the newest cell (µs) that the lane ever wrote; newer ones cannot be in the store.
             whole: the lane is folded from its first offset here, so that a cell not in the cache does not exist.
         """
-        self._newest[block, lane] = newest
+        slot = (block, lane)
+        self._newest[slot] = newest
+        self._cells.setdefault(slot, OrderedDict())
         if whole:
-            self._whole.add((block, lane))
+            self._whole.add(slot)
 
-    def newest(self, block: str, lane: str) -> int:
-        """Start of the newest cell (µs) that the lane ever wrote, `NO_CELL` if none."""
-        return self._newest[block, lane]
+    def advance(self, block: str, lane: str, newest: int) -> None:
+        """Says that the store now holds cells up to the one that starts at `newest` (µs)."""
+        self._newest[block, lane] = max(newest, self._newest[block, lane])
 
     def lookup(
         self, block: str, lane: str, keys: list[bytes], tiles: Ints, read: Read
@@ -63,16 +65,19 @@ class CellCache:
         """
         slot = (block, lane)
         versions, blobs = np.zeros(len(keys), np.int64), list[bytes | None]([None] * len(keys))
-        missing: list[int] = []
-        for number, (key, tile) in enumerate(zip(keys, tiles.tolist(), strict=True)):
-            place = (slot, key, tile)
-            cell = self._cells.get(place)
-            if cell is None:
-                missing.append(number)
-                continue
-            self._cells.move_to_end(place)
-            versions[number], blobs[number] = cell
-        if not missing or slot in self._whole:
+        known: OrderedDict[tuple[bytes, int], tuple[int, bytes]] = self._cells[slot]
+        missing: Sequence[int] = range(len(keys))
+        if known:
+            unknown: list[int] = []
+            for number, place in enumerate(zip(keys, tiles.tolist(), strict=True)):
+                cell = known.get(place)
+                if cell is None:
+                    unknown.append(number)
+                    continue
+                known.move_to_end(place)
+                versions[number], blobs[number] = cell
+            missing = unknown
+        if not len(missing) or slot in self._whole:
             return versions, blobs
         at = np.asarray(missing, np.int64)
         at = at[tiles[at] <= self._newest[slot]]
@@ -85,30 +90,33 @@ class CellCache:
         return versions, blobs
 
     def put(self, cells: Cells) -> None:
-        """Keeps cells; they stay until the cache is told to shrink."""
-        if not len(cells):
-            return
+        """Keeps cells that the store has just taken; they stay until the cache is told to shrink."""
         slot = (cells.block, cells.lane)
-        for key, tile, version, blob in zip(
-            cells.keys, cells.tiles.tolist(), cells.versions.tolist(), cells.blobs, strict=True
+        known = self._cells[slot]
+        if len(cells) * _OVERHEAD > self._budget:
+            self.bytes -= sum(len(key) + len(blob) + _OVERHEAD for (key, _), (_, blob) in known.items())
+            known.clear()
+            self._whole.discard(slot)
+            return
+        for place, cell in zip(
+            zip(cells.keys, cells.tiles.tolist(), strict=True),
+            zip(cells.versions.tolist(), cells.blobs, strict=True),
+            strict=True,
         ):
-            place = (slot, key, tile)
-            before = self._cells.pop(place, None)
-            self._cells[place] = (version, blob)
-            self.bytes += len(blob) - len(before[1]) if before else len(blob) + len(key) + _OVERHEAD
-        self._newest[slot] = max(self._newest[slot], int(cells.tiles.max()))
-
-    @property
-    def full(self) -> bool:
-        """Whether the cells take more than the budget."""
-        return self.bytes > self._budget
+            before = known.pop(place, None)
+            known[place] = cell
+            self.bytes += len(cell[1]) - len(before[1]) if before else len(cell[1]) + len(place[0]) + _OVERHEAD
 
     def shrink(self) -> None:
-        """Drops cells until the rest fits the budget; all of them must be in the store."""
-        while self.bytes > self._budget and self._cells:
-            (owner, key, _), (_, blob) = self._cells.popitem(last=False)
-            self.bytes -= len(blob) + len(key) + _OVERHEAD
-            self._whole.discard(owner)
+        """Drops cells until the rest fits the budget, from all lanes and blocks in turn."""
+        while self.bytes > self._budget:
+            for slot, known in self._cells.items():
+                for _ in range(1 + len(known) // 8 if known else 0):
+                    (key, _), (_, blob) = known.popitem(last=False)
+                    self.bytes -= len(blob) + len(key) + _OVERHEAD
+                    self._whole.discard(slot)
+                if self.bytes <= self._budget:
+                    break
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return sum(map(len, self._cells.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,19 +17,54 @@ from schemas.lane import Lane
 from schemas.state import Block
 from serving.stores.base import SEALED, CellWriter, Mark
 from transforms.cells import Cells
+from transforms.keys import divide_keys
 from transforms.latest import LatestFold
 from transforms.tiles import TileFold
 from transforms.view import CompiledView
 
 Ints = npt.NDArray[np.int64]
+Slot = tuple[str, str]
 
 
 @dataclass
 class _Held:
-    """Rows of one view and one lane that wait for the end of the bundle."""
+    """Rows of one view and one lane that wait to be folded."""
 
     lane: Lane
     batches: list[pa.RecordBatch] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.batches.append(batch)
+        self.rows += batch.num_rows
+        self.bytes += batch.nbytes
+
+    def divided(self, keys: Sequence[str], parts: int) -> _Division:
+        """The rows in parts by their keys."""
+        if parts == 1:
+            return _Division(self.batches, None)
+        return _Division(
+            self.batches, [divide_keys([batch.column(name) for name in keys], parts) for batch in self.batches]
+        )
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Rows in offset order, and the part that each belongs to (None: all to one)."""
+
+    batches: Sequence[pa.RecordBatch]
+    numbers: Sequence[Ints] | None
+
+    def part(self, number: int) -> pa.RecordBatch:
+        if self.numbers is None:
+            return _together(self.batches)
+        return _together(
+            [
+                batch.filter(pa.array(numbers == number))
+                for batch, numbers in zip(self.batches, self.numbers, strict=True)
+            ]
+        )
 
 
 class BlockFold:
@@ -54,56 +89,10 @@ class BlockFold:
             rows, lane, lambda keys, tiles: self._cache.lookup(self.block.id, lane, keys, tiles, read)
         )
 
-    def keep(self, cells: Cells, lane: str) -> int:
-        """Caches cells; start (µs) of the newest one that the lane ever had, `NO_CELL` for latest cells."""
-        if self._tiles is None:
-            return NO_CELL
-        self._cache.put(cells)
-        return self._cache.newest(self.block.id, lane)
-
-
-@dataclass
-class Waiting:
-    """Cells of one block and one lane that are folded and not yet written; later ones replace earlier ones.
-
-    Attributes:
-        block: the block.
-        bytes: of all contents that wait, replaced ones too.
-    """
-
-    block: Block
-    bytes: int = 0
-    _parts: list[Cells] = field(default_factory=list)
-
-    def add(self, cells: Cells) -> None:
-        """Takes cells that follow from later rows than all before."""
-        if len(cells):
-            self._parts.append(cells)
-            self.bytes += sum(map(len, cells.blobs))
-
-    def cells(self) -> list[Cells]:
-        """The cells to write, none twice."""
-        if len(self._parts) < 2 or self.block.kind == "latest":
-            return self._parts
-        first = self._parts[0]
-        newest = {
-            (key, tile): (version, blob)
-            for part in self._parts
-            for key, tile, version, blob in zip(
-                part.keys, part.tiles.tolist(), part.versions.tolist(), part.blobs, strict=True
-            )
-        }
-        places = sorted(newest)
-        return [
-            Cells(
-                first.block,
-                first.lane,
-                [key for key, _ in places],
-                np.asarray([tile for _, tile in places], np.int64),
-                np.asarray([newest[place][0] for place in places], np.int64),
-                [newest[place][1] for place in places],
-            )
-        ]
+    def keep(self, cells: Cells) -> None:
+        """Caches cells that the store has taken."""
+        if self._tiles is not None:
+            self._cache.put(cells)
 
 
 class OnlineFold:
@@ -116,20 +105,29 @@ class OnlineFold:
         store: the online store.
         progress: as the stores have it.
         cache: the cache of cells.
-        patience: bytes of cells that may wait, so that a cell that many bundles change is written once.
+        patience: bytes of rows that may wait, so that a cell that many bundles change is written once.
+        at_once: rows that are folded together; more are folded in parts, by key, so that memory is bounded by the
+            rows and not by what they change.
     """
 
     def __init__(
-        self, views: Sequence[FedView], store: CellWriter, progress: Progress, cache: CellCache, patience: int = 0
+        self,
+        views: Sequence[FedView],
+        store: CellWriter,
+        progress: Progress,
+        cache: CellCache,
+        patience: int = 0,
+        at_once: int = 1_000_000,
     ) -> None:
-        self._store, self._progress, self._cache, self._patience = store, progress, cache, patience
+        self._store, self._progress, self._cache = store, progress, cache
+        self._patience, self._at_once = patience, at_once
         self._folds = {
             fed.view.name: [BlockFold(block, fed.view, store, cache) for block in fed.blocks] for fed in views
         }
         self._taken: dict[tuple[str, str], int] = {}
-        self._marks: dict[tuple[str, str], int] = {}
-        self._newest: dict[tuple[str, str], int] = {}
-        self._waiting: dict[tuple[str, str], Waiting] = {}
+        self._keys = {fed.view.name: fed.view.key_names for fed in views}
+        self._marks: dict[Slot, int] = {}
+        self._newest: dict[Slot, int] = {}
         self._held: dict[tuple[str, str], _Held] = {}
         self._lacking = progress.unsealed(views)
         store.prepare(sorted({fed.view.entity.name for fed in views}))
@@ -149,42 +147,61 @@ class OnlineFold:
             raise gap(envelope, taken)
         if envelope.end <= taken:
             return
-        self._held.setdefault(place, _Held(envelope.lane)).batches.append(after(batch, taken))
+        self._held.setdefault(place, _Held(envelope.lane)).add(after(batch, taken))
         self._taken[place] = envelope.end
 
     def flush(self, report: Callable[[Lane, pa.RecordBatch], None], everything: bool = True) -> None:
-        """Folds all that was taken since the last flush, and writes what has waited long enough.
+        """Folds and writes all that was taken since the last flush, unless it may wait.
 
         Args:
-            report: told of the rows of each lane once they are folded and, if due, in the store.
+            report: told of the rows of each lane once they are in the store.
             everything: whether nothing may wait any longer.
         """
-        for (view, text), held in self._held.items():
-            rows = _together(held.batches)
-            for fold in self._folds[view]:
-                place = (fold.block.id, text)
-                cells = fold.cells(after(rows, self._marks[place]), text)
-                self._waiting.setdefault(place, Waiting(fold.block)).add(cells)
-                self._marks[place] = max(self._marks[place], self._taken[view, text])
-                self._newest[place] = fold.keep(cells, text)
-        if everything or self._cache.full or sum(wait.bytes for wait in self._waiting.values()) > self._patience:
-            self._write()
+        if not everything and sum(held.bytes for held in self._held.values()) < self._patience:
+            return
+        parts = 1 + sum(held.rows for held in self._held.values()) // self._at_once
+        divided = {place: held.divided(self._keys[place[0]], parts) for place, held in self._held.items()}
+        newest = dict(self._newest)
+        for number in range(parts):
+            cells: dict[str, list[tuple[BlockFold, Cells]]] = {}
+            for (view, text), division in divided.items():
+                rows = division.part(number)
+                for fold in self._folds[view]:
+                    slot = fold.block.id, text
+                    found = fold.cells(after(rows, self._marks[slot]), text)
+                    if len(found) and fold.block.kind == "tiles":
+                        newest[slot] = max(newest[slot], int(found.tiles.max()))
+                    cells.setdefault(fold.block.entity, []).append((fold, found))
+            marks = self._reached_marks(newest) if number == parts - 1 else {}
+            for entity, changed in cells.items():
+                self._store.write(entity, [part for _, part in changed], marks.pop(entity, []))
+                for fold, part in changed:
+                    fold.keep(part)
+        self._settle(newest)
         reported, self._held = self._held, {}
         for held in reported.values():
             report(held.lane, _together(held.batches))
 
-    def _write(self) -> None:
-        writes: dict[str, tuple[list[Cells], list[Mark]]] = {}
-        for (block, lane), waiting in self._waiting.items():
-            cells, marks = writes.setdefault(waiting.block.entity, ([], []))
-            cells += waiting.cells()
-            marks.append(Mark(block, lane, self._marks[block, lane], self._newest[block, lane]))
-        for entity, (cells, marks) in writes.items():
-            self._store.write(entity, cells, marks)
+    def _reached_marks(self, newest: Mapping[Slot, int]) -> dict[str, list[Mark]]:
+        """By entity, how far the blocks are folded once all that is held is written."""
+        marks: dict[str, list[Mark]] = {}
+        for view, text in self._held:
+            for fold in self._folds[view]:
+                slot = fold.block.id, text
+                marks.setdefault(fold.block.entity, []).append(Mark(*slot, self._taken[view, text], newest[slot]))
+        return marks
+
+    def _settle(self, newest: dict[Slot, int]) -> None:
+        """Takes note that all that is held is in the store."""
+        for view, text in self._held:
+            for fold in self._folds[view]:
+                slot = fold.block.id, text
+                self._marks[slot] = max(self._taken[view, text], self._marks[slot])
+                self._cache.advance(*slot, newest[slot])
+        self._newest = newest
         self._cache.shrink()
-        written, self._waiting = self._waiting, {}
-        if written:
-            self._seal(waiting.block for waiting in written.values())
+        if self._held:
+            self._seal(fold.block for view, _ in self._held for fold in self._folds[view])
 
     def _begin(self, view: str, lane: Lane) -> None:
         for fold in self._folds[view]:

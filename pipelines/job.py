@@ -29,7 +29,7 @@ class Pace:
         hold: µs after which a bundle ends, come what may.
         linger: µs after its first record when a bundle ends.
         poll: µs between two looks at logs that had nothing.
-        patience: bytes of folded cells that may wait for more rows before they are written.
+        patience: bytes of rows that may wait for more before they are folded.
     """
 
     lane_rows: int = 20_000

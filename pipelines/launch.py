@@ -18,7 +18,7 @@ from serving.manifest import FileEntry
 
 MINUTE = 60_000_000
 BULK = Pace(
-    lane_rows=100_000, bundle_rows=1_000_000, bundle_bytes=192 << 20, hold=MINUTE, linger=MINUTE, patience=256 << 20
+    lane_rows=100_000, bundle_rows=500_000, bundle_bytes=192 << 20, hold=MINUTE, linger=MINUTE, patience=256 << 20
 )
 
 

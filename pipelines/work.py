@@ -114,7 +114,7 @@ class Work:
         return done, total
 
     def flush_online(self, everything: bool = False) -> None:
-        """Folds what the bundle brought, and writes it if it is due or everything is wanted."""
+        """Folds and writes what bundles brought, if it is due or everything is wanted."""
         self.fold.flush(self._stored, everything)
 
     def flush_offline(self, everything: bool = False) -> None:

@@ -66,11 +66,13 @@ def rows(start: int, end: int, lane: Lane = LANE) -> tuple[pa.RecordBatch, Envel
     return envelope.attach(COMPILED.rules["s"].apply(batch.replace_schema_metadata(None)).rows), envelope
 
 
-def opened(store: SqliteStore, budget: int = BIG) -> tuple[OnlineFold, CellCache]:
+def opened(
+    store: SqliteStore, budget: int = BIG, patience: int = 0, at_once: int = BIG
+) -> tuple[OnlineFold, CellCache]:
     """A fold of a process of its own, begun where the store is."""
     cache = CellCache(budget)
-    marks = store.marks([block.id for block in FED.blocks])
-    return OnlineFold([FED], store, Progress({}, {(mark.log, mark.lane): mark for mark in marks}), cache), cache
+    progress = Progress({}, {(mark.log, mark.lane): mark for mark in store.marks([block.id for block in FED.blocks])})
+    return OnlineFold([FED], store, progress, cache, patience, at_once), cache
 
 
 def take(fold: OnlineFold, *bounds: tuple[int, int], lane: Lane = LANE) -> None:
@@ -223,6 +225,39 @@ def test_a_store_that_refuses_keeps_marks_and_cells_as_they_were(store: SqliteSt
     assert contents(again) == whole(tmp_path, 9)
 
 
+def test_rows_wait_until_there_are_many_or_everything_is_wanted(store: SqliteStore, tmp_path: Path) -> None:
+    patience = 3 * rows(0, 10)[0].nbytes
+    fold, _ = opened(store, patience=patience)
+    for start in (0, 10):
+        fold.add(*rows(start, start + 10))
+        fold.flush(lambda lane, batch: None, everything=False)
+        assert not contents(store)
+        assert not offsets(store)
+    fold.add(*rows(20, 31))
+    fold.flush(lambda lane, batch: None, everything=False)
+    assert contents(store) == whole(tmp_path, 31)
+    assert offsets(store) == {31}
+    fold.add(*rows(31, 32))
+    fold.flush(lambda lane, batch: None, everything=False)
+    assert offsets(store) == {31}
+    fold.flush(lambda lane, batch: None, everything=True)
+    assert contents(store) == whole(tmp_path, 32)
+
+
+@pytest.mark.parametrize("budget", [0, 700, 5_000, BIG])
+@pytest.mark.parametrize("at_once", [1, 3, 10])
+def test_many_rows_are_folded_in_parts_to_the_same_cells(
+    store: SqliteStore, tmp_path: Path, at_once: int, budget: int
+) -> None:
+    fold, _ = opened(store, budget, at_once=at_once)
+    take(fold, (0, 9), (9, 25))
+    take(fold, (25, 26))
+    take(fold, (26, 60))
+    take(opened(store, budget, at_once=at_once)[0], (50, 90))
+    assert contents(store) == whole(tmp_path, 90)
+    assert offsets(store) == {90}
+
+
 def test_the_least_recently_used_cells_are_dropped_first() -> None:
     cache = CellCache(4 * 1_000)
     cache.begin("b", "l", 0, whole=True)
@@ -235,6 +270,7 @@ def test_the_least_recently_used_cells_are_dropped_first() -> None:
     cache.lookup("b", "l", [b"0"], np.zeros(1, np.int64), read)
     assert cache.reads == 0
     cache.put(Cells("b", "l", [b"4"], np.zeros(1, np.int64), np.ones(1, np.int64), [b"x" * 600]))
+    cache.shrink()
     versions, blobs = cache.lookup("b", "l", [b"0", b"1", b"4"], np.zeros(3, np.int64), read)
     assert versions.tolist() == [1, 7, 1]
     assert blobs[1] == b"stored"

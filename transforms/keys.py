@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +30,12 @@ def encode_keys(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.BinaryArray
     """
     parts = [_encode_column(whole(column)) for column in columns]
     return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
+
+
+def divide_keys(columns: Sequence[pa.Array], parts: int) -> npt.NDArray[np.int64]:
+    """Which of so many parts each composite key falls into, int64[n]: the same key always into the same one."""
+    numbers = pl.DataFrame([pl.Series(str(place), column) for place, column in enumerate(columns)]).hash_rows(0) % parts
+    return np.asarray(numbers.to_numpy(), np.int64)
 
 
 def _encode_column(column: pa.Array) -> pa.BinaryArray:

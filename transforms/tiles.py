@@ -161,16 +161,22 @@ class TileFold:
         return pack([fixed(newest), *encoded])
 
     def _group(self, table: pa.Table, times: Ints) -> tuple[list[bytes], Ints, Ints]:
-        """Distinct (key, cell) of the rows, in the order of their first row, and the group of each row."""
+        """Distinct (key, cell) of the rows, ascending as a store keeps them, and the group of each row."""
         codes = encode_keys([table.column(name) for name in self._keys]).dictionary_encode()
+        by_key = pc.sort_indices(codes.dictionary)
+        place = np.empty(len(by_key), np.int64)
+        place[integers(by_key)] = np.arange(len(by_key))
         starts = cell_start(times, self.block.hop)
         distinct, ranks = _ranks(starts, 1 if self.block.hop is None else self.block.hop * SPAN)
-        pairs = integers(codes.indices) * max(len(distinct), 1) + ranks
-        groups = pa.array(pairs).dictionary_encode()
-        first = integers(groups.dictionary)
-        key_of, cell_of = np.divmod(first, max(len(distinct), 1))
-        names = codes.dictionary.to_pylist()
-        return [names[i] for i in key_of], distinct[cell_of] if len(first) else starts, integers(groups.indices)
+        groups = pa.array(place[integers(codes.indices)] * max(len(distinct), 1) + ranks).dictionary_encode()
+        pairs = integers(groups.dictionary)
+        order = np.argsort(pairs)
+        number = np.empty(len(order), np.int64)
+        number[order] = np.arange(len(order))
+        key_of, cell_of = np.divmod(pairs[order], max(len(distinct), 1))
+        names = codes.dictionary.take(by_key).to_pylist()
+        cells = distinct[cell_of] if len(pairs) else starts
+        return [names[i] for i in key_of.tolist()], cells, number[integers(groups.indices)]
 
 
 def _ranks(starts: Ints, step: int) -> tuple[Ints, Ints]:
