@@ -9,6 +9,7 @@ import numpy as np
 
 from schemas.errors import DefinitionChanged, RequestError
 from schemas.state import Block
+from serving.expiry import check_reach
 from serving.stores.base import SEALED, OnlineStore, Slice
 from serving.stores.row_reads import Asked, RowReader, Rows, row_reader
 from transforms.answer_columns import AnswerColumn
@@ -122,6 +123,7 @@ class PreparedRead:
         ]
         answers = KeyAnswers(blocks, asked.rows, instant)
         instants = _instants(answers.newest, instant, now, asked)
+        self._check_reach(found, slices, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
         return OnlineAnswer(features, _MarksOf(found, blocks) if marked else dict)
@@ -147,6 +149,14 @@ class PreparedRead:
                         f"{reads.outputs[0].address}: is still being filled from history; run twinbeam run batch (or "
                         "run stream) until it has caught up"
                     )
+
+    def _check_reach(self, found: Rows, slices: Sequence[Sequence[Slice]], instants: list[int]) -> None:
+        """Refuses answers that would need cells which have expired."""
+        for entity, of_entity in zip(self._plan.entities, slices, strict=True):
+            for reads, part in zip(entity.blocks, of_entity, strict=True):
+                horizon = found.marks[reads.block.id][SEALED]
+                if part.first < horizon:
+                    check_reach([output.feature for output in reads.outputs], np.array(instants, np.int64), horizon)
 
     def _features(
         self, asked: _Asked, columns: Mapping[tuple[str, str], AnswerColumn | Answer], instants: list[int]

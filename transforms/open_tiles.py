@@ -20,7 +20,7 @@ from transforms.accumulators.spans import Spans
 from transforms.answers import NO_TIME, NULL_VALUE, OVERFLOW, PRESENT
 from transforms.cell_spans import open_spans
 from transforms.tile_reads import TileColumn, TileReads, TileRow
-from transforms.windows import bounds
+from transforms.windows import END
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,13 +82,12 @@ class OpenTiles:
         hops = np.array([part.reads.block.hop or 0 for part in parts], np.int64)
         cells = np.array([len(part.blobs) for part in parts], np.int64)
         owner, slot, self._tiles = open_spans([blob for part in parts for blob in part.blobs])
-        self._start = starts[owner] + slot * hops.repeat(cells)[owner]
+        self._part = np.arange(len(parts)).repeat(cells)[owner]
+        self._start = starts[owner] + slot * hops[self._part]
         self._key = np.arange(len(counts)).repeat(counts)[owner]
-        self._key_ends = np.cumsum([len(part.counts) for part in parts])
-        self._tile_ends = np.searchsorted(self._key, self._key_ends)
+        self._key_ends = np.array([len(part.counts) for part in parts]).cumsum()
         self._times = self._newest_of_tiles()
-        first_tiles = np.searchsorted(self._key, np.arange(len(counts)))
-        self.newest = np.maximum.reduceat(self._times, first_tiles).tolist()
+        self.newest = np.maximum.reduceat(self._times, _firsts(self._key)).tolist()
 
     def rows(self, instants: Ints) -> list[list[TileRow]]:
         """Answers of every block for each of its keys.
@@ -96,9 +95,7 @@ class OpenTiles:
         Args:
             instants: int64[n], µs, of the keys of all blocks.
         """
-        windows = [
-            window for number, part in enumerate(self._parts) for window in self._windows(number, part, instants)
-        ]
+        windows = self._windows(instants)
         columns: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
         codes: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
         for members, finished in self._merged(windows):
@@ -119,31 +116,52 @@ class OpenTiles:
         tiles = self._tiles
         if (tiles.words(tiles.starts, "<u2") == _NEWEST_HEAD).all():
             return tiles.words(tiles.starts + _HEAD)
-        found, begin = [], 0
-        for part, end in zip(self._parts, self._tile_ends.tolist(), strict=True):
-            sections = tiles.take(np.arange(begin, end)).sections(1 + len(part.reads.block.states))
-            found.append(np.asarray(unfixed(sections[0].blobs()), np.int64))
-            begin = end
-        return np.concatenate(found)
+        newest = np.zeros(len(tiles), np.int64)
+        for number, part in enumerate(self._parts):
+            at = np.flatnonzero(self._part == number)
+            newest[at] = unfixed(tiles.take(at).sections(1 + len(part.reads.block.states))[0].blobs())
+        return newest
 
-    def _windows(self, number: int, part: KeyCells, instants: Ints) -> list[_Window]:
-        key_end, tile_end = int(self._key_ends[number]), int(self._tile_ends[number])
-        key_begin = key_end - len(part.counts)
-        tile_begin = int(self._tile_ends[number - 1]) if number else 0
-        keys, starts = self._key[tile_begin:tile_end] - key_begin, self._start[tile_begin:tile_end]
+    def _windows(self, instants: Ints) -> list[_Window]:
+        """Tiles in the windows of all blocks, the first window of every block, then the second, ..."""
         found = []
-        for place, window in enumerate(part.reads.windows):
-            if window is None:
-                inside = np.arange(len(keys))
-            else:
-                first, last = bounds(window, instants[key_begin:key_end])
-                inside = np.flatnonzero((starts >= first[keys]) & (starts <= last[keys]))
-            of = keys[inside]
-            changes = np.flatnonzero(np.diff(of, prepend=-1))
-            inside += tile_begin
-            newest = np.maximum.reduceat(self._times[inside], changes) if len(inside) else np.zeros(0, np.int64)
-            found.append(_Window(number, place, inside, changes, of[changes], newest))
+        bounds_of = [part.reads.bounds(of) for part, of in zip(self._parts, self._by_part(instants), strict=True)]
+        for number in range(max(len(part.reads.windows) for part in self._parts)):
+            here = [part for part in range(len(self._parts)) if number < len(bounds_of[part])]
+            first = np.full(len(instants), END)
+            last = np.full(len(instants), END)
+            for part in here:
+                keys = slice(int(self._key_ends[part]) - len(self._parts[part].counts), int(self._key_ends[part]))
+                first[keys], last[keys] = bounds_of[part][number]
+            inside = self._start >= first[self._key]
+            if any(window is not None and window.offset for part in self._parts for window in part.reads.windows):
+                inside &= self._start <= last[self._key]
+            places = inside.nonzero()[0]
+            of = self._key[places]
+            firsts = _firsts(of)
+            keys_of = of[firsts]
+            newest = np.maximum.reduceat(self._times[places], firsts) if len(places) else places
+            key_ends = keys_of.searchsorted(self._key_ends).tolist()
+            place_ends = of.searchsorted(self._key_ends).tolist()
+            for part in here:
+                begin, at = (key_ends[part - 1], place_ends[part - 1]) if part else (0, 0)
+                keys_here = slice(begin, key_ends[part])
+                shift = int(self._key_ends[part]) - len(self._parts[part].counts)
+                found.append(
+                    _Window(
+                        part,
+                        number,
+                        places[at : place_ends[part]],
+                        firsts[keys_here] - at,
+                        keys_of[keys_here] - shift,
+                        newest[keys_here],
+                    )
+                )
         return found
+
+    def _by_part(self, of_keys: Ints) -> list[Ints]:
+        ends = self._key_ends.tolist()
+        return [of_keys[end - len(part.counts) : end] for part, end in zip(self._parts, ends, strict=True)]
 
     def _merged(self, windows: Sequence[_Window]) -> list[tuple[list[tuple[int, _Window, int]], Finished]]:
         """Finished values, with the number of each of their columns, its window, and where its values begin."""
@@ -239,6 +257,14 @@ class OpenTiles:
             all_codes = list(zip(*([PRESENT] * n if each is None else each for each in codes), strict=True))
         all_times = zip(*(times[column.window] for column in reads.columns), strict=True)
         return list(map(TileRow, zip(*columns, strict=True), all_codes, all_times))
+
+
+def _firsts(of: Ints) -> Ints:
+    """Where each run of equal numbers begins."""
+    changes = np.empty(len(of), np.bool_)
+    changes[:1] = True
+    np.not_equal(of[1:], of[:-1], out=changes[1:])
+    return changes.nonzero()[0]
 
 
 def _codes(values: Sequence[Any], overflow: npt.NDArray[np.bool_]) -> list[int]:

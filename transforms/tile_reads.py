@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.state import Block, StateSpec
@@ -13,7 +15,9 @@ from transforms.accumulators.build import accumulator
 from transforms.answer_columns import default_of, is_plain
 from transforms.answers import COUNTS, NO_TIME, NOT_FOUND, NULL_VALUE, PRESENT
 from transforms.selection import Output
-from transforms.windows import BEGINNING, END, steady
+from transforms.windows import BEGINNING, END, bounds, steady
+
+Ints = npt.NDArray[np.int64]
 
 
 class TileRow(NamedTuple):
@@ -52,6 +56,7 @@ class TileReads:
         self.empty = TileRow(tuple(shown), tuple(column.empty_code for column in self.columns), times)
         defaults = tuple(column.default for column in self.columns)
         self.null = TileRow(defaults, (NOT_FOUND,) * len(self.columns), times)
+        self._bounds: tuple[int, int, list[int], list[int]] = (0, 0, [], [])
         self.present = (PRESENT,) * len(self.columns)
 
     @staticmethod
@@ -66,6 +71,26 @@ class TileReads:
             since, to = steady(window, instant)
             begin, until = max(begin, since), min(until, to)
         return begin, until
+
+    def bounds(self, instants: Ints) -> list[tuple[Ints | int, Ints | int]]:
+        """First and last event time (µs, inclusive) in each window, at each of some instants or at all of them.
+
+        Args:
+            instants: int64[n], n > 0.
+        """
+        one = int(instants[0])
+        if len(instants) > 1 and (instants != one).any():
+            return [bounds(window, instants) for window in self.windows]
+        begin, until, firsts, lasts = self._bounds
+        if not begin <= one < until:
+            begin, until = self.steady(one)
+            found = [bounds(window, instants[:1]) for window in self.windows]
+            firsts, lasts = [int(first[0]) for first, _ in found], [int(last[0]) for _, last in found]
+            self._bounds = begin, until, firsts, lasts
+        return [
+            (first, last if window is not None and window.offset else END)
+            for window, first, last in zip(self.windows, firsts, lasts, strict=True)
+        ]
 
 
 class TileColumn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from transforms.accumulators.base import Accumulator, Ints
 from transforms.accumulators.spans import Spans
 
 
-@runtime_checkable
 class Gathering(Protocol):
     """An accumulator with a shorter way from bytes to merged states.
 
@@ -28,7 +27,8 @@ class Gathering(Protocol):
 
 def gather(accumulator: Accumulator, spans: Spans, firsts: Ints) -> Any:
     """States of n groups of encoded states, by the shortest way that the accumulator has; see `Gathering`."""
-    if isinstance(accumulator, Gathering):
-        return accumulator.gather(spans, firsts)
+    shorter = getattr(accumulator, "gather", None)
+    if shorter is not None:
+        return shorter(spans, firsts)
     groups = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(spans))))
     return accumulator.merge(accumulator.decode(spans.blobs()), groups, len(firsts))

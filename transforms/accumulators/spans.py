@@ -15,7 +15,7 @@ from transforms.accumulators.blobs import VERSION, cut, runs, split, unpack
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-PADDING = 8
+PADDING = 16
 _LONG = 8
 _MORE = 0x80
 _VARINT_BYTES = 8
@@ -67,8 +67,9 @@ class Spans:
         lengths = self.ends - self.starts
         if lengths.sum() < _LONG * len(lengths):
             return cut(self.data, self.starts, lengths)
-        view, bounds = self.data.data, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
-        return runs(np.frombuffer(b"".join([view[start:end] for start, end in bounds]), np.uint8), lengths)
+        content = self.data.tobytes()  # its slices are no objects that Python's collector would have to visit
+        bounds = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return runs(np.frombuffer(b"".join([content[start:end] for start, end in bounds]), np.uint8), lengths)
 
     def words(self, at: Ints, dtype: npt.DTypeLike = "<i8") -> npt.NDArray[np.int64]:
         """The little-endian words (at most 8 bytes each) that begin at the places `at` of the data."""

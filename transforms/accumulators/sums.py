@@ -26,8 +26,10 @@ NAN, PLUS_INF, MINUS_INF = 1, 2, 4
 MAX_DIGITS = 38
 FEW = 48
 _PLACE = 2  # bytes of a number's place
-_WORD = 8
-_NEAR = 4
+_WORD = 8  # bytes
+_SHORT = 12  # bytes
+_NEAR = 4  # limbs
+_HALF = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -141,30 +143,66 @@ class PowerSums:
 
 
 def _gather(spans: Spans, firsts: Ints) -> Wide | None:
-    """Sums of the numbers in each run of `wide_bytes`; None where they are not all plain and near each other.
+    """Sums of the numbers in each run of `wide_bytes`; None where they are not all short and near each other.
 
-    A plain number is at most one word times a power of 256; as three limbs it adds without a carry.
+    A short number is at most three limbs times a power of 256; shifted to whole limbs, they add without a carry.
     """
     sizes = spans.ends - spans.starts - _PLACE
-    if not len(sizes) or sizes.min() < 0 or sizes.max() > _WORD:
+    if not len(sizes) or sizes.min() < 0:
         return None
+    longest = int(sizes.max())
     place = spans.words(spans.starts, "<i2").astype(np.int64)
-    unused = 8 * (_WORD - sizes)
-    number = (spans.words(spans.starts + _PLACE) << unused) >> unused
     base = int(place.min()) >> 2
     step = place - 4 * base
     limb, shift = step >> 2, (step & 3) << 3
     width = int(limb.max())
-    if width > _NEAR:
+    if longest > _SHORT or width > _NEAR:
         return None
-    low, high = (number & MASK) << shift, (number >> LIMB_BITS) << shift
-    pieces = (low & MASK, (low >> LIMB_BITS) + (high & MASK), high >> LIMB_BITS)
-    columns = np.zeros((width + 3, len(firsts)), np.int64)
-    for at in range(width + 1):
-        here = limb == at
-        for number_of, piece in enumerate(pieces):
-            columns[at + number_of] += sums(piece * here if width else piece, firsts)
-    return Wide.carried(base, columns)
+    word = spans.words(spans.starts + _PLACE)
+    if longest > _WORD:
+        unused = 8 * np.maximum(_WORD - sizes, 0)
+        word = (word << unused) >> unused
+        unused = 8 * (2 * _WORD - np.maximum(sizes, _WORD))
+        top = (spans.words(spans.starts + (_PLACE + _WORD)) << unused) >> unused
+        middle = ((word >> LIMB_BITS) & MASK) << shift
+        top = np.where(sizes > _WORD, top, word >> 63) << shift
+        low = (word & MASK) << shift
+        pieces = [
+            low & MASK,
+            (low >> LIMB_BITS) + (middle & MASK),
+            (middle >> LIMB_BITS) + (top & MASK),
+            top >> LIMB_BITS,
+        ]
+    else:
+        unused = 8 * (_WORD - sizes)
+        word = (word << unused) >> unused
+        low, top = (word & MASK) << shift, (word >> LIMB_BITS) << shift
+        pieces = [low & MASK, (low >> LIMB_BITS) + (top & MASK), top >> LIMB_BITS]
+    if not width:
+        columns = np.add.reduceat(np.array(pieces), firsts, axis=1)
+    else:
+        columns = np.zeros((width + len(pieces), len(firsts)), np.int64)
+        for at in range(width + 1):
+            columns[at : at + len(pieces)] += np.add.reduceat(np.array(pieces) * (limb == at), firsts, axis=1)
+    return _few(base, columns) if len(firsts) <= FEW else Wide.carried(base, columns)
+
+
+def _few(base: int, columns: Ints) -> Wide:
+    """`Wide.carried` by Python's integers, which carry a few numbers sooner."""
+    numbers = _integers(columns)
+    size = max(number.bit_length() for number in numbers) // LIMB_BITS + 1
+    content = b"".join([number.to_bytes(4 * size, "little", signed=True) for number in numbers])
+    limbs = np.frombuffer(content, "<u4").reshape(-1, size).T.astype(np.int64)
+    limbs[-1] = (limbs[-1] ^ _HALF) - _HALF
+    return Wide(base, limbs)
+
+
+def _integers(columns: Ints) -> list[int]:
+    """The numbers whose limbs, carried or not, are the columns, lowest first."""
+    numbers: list[int] = columns[-1].tolist()
+    for column in columns[-2::-1]:
+        numbers = [(number << LIMB_BITS) + limb for number, limb in zip(numbers, column.tolist(), strict=True)]
+    return numbers
 
 
 def _settled(counts: Ints, powers: tuple[Wide, ...], marks: Marks) -> Totals:
@@ -217,10 +255,7 @@ def _rounded(total: Wide, counts: Ints | None = None, scale: int = 0) -> npt.NDA
     up, down = LIMB_BITS * max(total.base, 0), LIMB_BITS * max(-total.base, 0)
     divisors = [1] * len(total) if counts is None else counts.tolist()
     values = []
-    for limbs, divisor in zip(total.limbs.T.tolist(), divisors, strict=True):
-        number = 0
-        for limb in reversed(limbs):
-            number = (number << LIMB_BITS) + limb
+    for number, divisor in zip(_integers(total.limbs), divisors, strict=True):
         try:
             values.append((number << up) / ((divisor * 10**scale) << down))
         except OverflowError:
