@@ -127,7 +127,7 @@ def test_readers_killed_in_the_middle_change_nothing(project: Make, workers: Wor
         platform.apply()
         asked.touch()
         sent = 0
-        for _ in range(8 * SIZE):
+        for _ in range(5 * SIZE):
             before = len(asked.read_bytes())
             readers = [workers.start(kill_workers.reader, folder, keys, ["totals"], asked) for _ in range(2)]
             until = time.monotonic() + 0.2 + chance.random() * 0.4
