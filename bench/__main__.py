@@ -1,14 +1,15 @@
-"""All benches in one table: `python -m bench [--only reads,storage] [--scale 0.1] [--markdown | --json]`."""
+"""All benches in one table: `python -m bench [--only reads,storage] [--scale 0.1] [--times 3] [--markdown | --json]`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 from pathlib import Path
 
-from bench.measuring import machine
+from bench.measuring import TIMES, machine
 from bench.table import Measured, json_text, markdown, text
 
 MODULES = ("operations", "pipeline", "reads", "training", "storage", "feast")
@@ -19,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", metavar="NAMES", default=",".join(MODULES), help=f"some of {', '.join(MODULES)}")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full sizes; 0.1 is a quick look")
+    parser.add_argument("--times", type=int, help="processes a figure: by default 3, and 1 for a quick look")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -27,6 +29,7 @@ def main() -> None:
     for name in names:
         if name not in MODULES:
             parser.error(f"no bench is called {name!r}; there are {', '.join(MODULES)}")
+    os.environ[TIMES] = str(options.times or (1 if options.scale < 1 else 3))
     here, rows = machine(), list[Measured]()
     for name in names:
         if not (Path(__file__).parent / f"{name}.py").exists():

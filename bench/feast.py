@@ -206,7 +206,9 @@ def _histories(scratch: Path, scale: float, python: Path | None) -> list[Measure
     return found
 
 
-def _feast(python: Path | None, case: str, arguments: Mapping[str, Any], times: int = 3) -> dict[str, float] | None:
+def _feast(
+    python: Path | None, case: str, arguments: Mapping[str, Any], times: int | None = None
+) -> dict[str, float] | None:
     if python is None:
         return None
     command = [str(python), "-m", "bench.measuring", f"bench.feast_case:{case}", json.dumps(dict(arguments))]

@@ -29,6 +29,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.01
 QUIET_SHARE = 0.15
 QUIET_WAIT = 3.0
+QUIET_WAITS = 20.0
+TIMES = "TWINBEAM_BENCH_TIMES"
 MARK = "bench answer: "
 
 
@@ -90,7 +92,7 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
     Raises:
         RuntimeError: it failed; the message ends with its output.
     """
-    _await_quiet()
+    _patience.wait()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         others, begun = _machine_cpu(), time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=errors, cwd=ROOT, env={**os.environ, **(env or {})})
@@ -113,9 +115,9 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None) -> Run:
     return Run(answer, seconds, cpu, max(watch.mb, own), others - cpu < QUIET_SHARE * seconds)
 
 
-def runs(command: Sequence[str], times: int = 3, env: Mapping[str, str] | None = None) -> list[Run]:
-    """Several runs of a command; those on a quiet machine only, if there were any."""
-    done = [run(command, env) for _ in range(times)]
+def runs(command: Sequence[str], times: int | None = None, env: Mapping[str, str] | None = None) -> list[Run]:
+    """Several runs of a command (by default as many as the bench was told to); the quiet ones only, if any were."""
+    done = [run(command, env) for _ in range(times or int(os.environ.get(TIMES, "3")))]
     return [one for one in done if one.quiet] or done
 
 
@@ -124,13 +126,13 @@ def median(done: Sequence[Run], figure: Callable[[Run], float] = lambda one: one
     return sorted(done, key=figure)[(len(done) - 1) // 2]
 
 
-def medians(function: str, arguments: Mapping[str, Any], times: int = 3) -> dict[str, float]:
+def medians(function: str, arguments: Mapping[str, Any], times: int | None = None) -> dict[str, float]:
     """Medians over fresh processes of every number that a function returns by name.
 
     Args:
         function: `module:function`; it returns a dict of numbers.
         arguments: its keyword arguments.
-        times: how many processes.
+        times: how many processes; by default as many as the bench was told to.
 
     Returns:
         The median of each number, and of the whole process: `process_seconds`, `process_cpu`, `process_mb`.
@@ -212,14 +214,24 @@ def _machine_cpu() -> float:
     return (sum(fields) - fields[3] - fields[4]) / TICK
 
 
-def _await_quiet() -> None:
-    """Waits until others have left the machine alone for a moment, some seconds at most."""
-    end = time.monotonic() + QUIET_WAIT
-    while time.monotonic() < end:
-        before = _machine_cpu()
-        time.sleep(0.25)
-        if _machine_cpu() - before < QUIET_SHARE * 0.25:
-            return
+class _Patience:
+    """Waits for a quiet machine, but not for ever: what all waits may take together is limited."""
+
+    def __init__(self) -> None:
+        self._left = QUIET_WAITS
+
+    def wait(self) -> None:
+        """Waits until others have left the machine alone for a moment."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < min(QUIET_WAIT, self._left):
+            before = _machine_cpu()
+            time.sleep(0.25)
+            if _machine_cpu() - before < QUIET_SHARE * 0.25:
+                return
+        self._left -= time.monotonic() - begun
+
+
+_patience = _Patience()
 
 
 def main() -> None:
