@@ -70,6 +70,9 @@ class TailLanes(beam.DoFn):
 def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBatch]:
     """Batches of one bundle: all lanes in turns, until the bundle is full, old enough, or nothing is left.
 
+    A bundle lingers for a moment after its first record; while some lane has more than a turn's worth waiting, it goes
+    on for as long as a bundle may, since few large bundles catch up sooner than many small ones.
+
     Each lane is claimed as far as it was read. Returns with a checkpoint or, stopped or at the end, with nothing left.
     """
     positions = tracker.current_restriction()
@@ -79,15 +82,16 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
     feed.seek(positions)
     begun, first, rows, size, seen = clock.elapsed(), None, 0, 0, None
     while True:
-        version, quiet, full = work.pulse(), True, False
+        version, quiet, full, behind = work.pulse(), True, False, False
         for _ in positions if version is None or version != seen else ():
-            name = feed.next_lane()
+            name, before = feed.next_lane(), rows
             for batch in feed.turn(name, pace.lane_rows):
                 tracker.try_claim((name, feed.positions[name]))
                 quiet = False
                 rows += batch.num_rows
                 size += batch.nbytes
                 yield batch
+            behind |= rows - before >= pace.lane_rows
             full = rows >= pace.bundle_rows or size >= pace.bundle_bytes
             if full or work.stop.is_set():
                 break
@@ -97,7 +101,7 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
             return
         now = clock.elapsed()
         first = now if rows and first is None else first
-        if full or now - begun >= pace.hold or (first is not None and now - first >= pace.linger):
+        if full or now - begun >= pace.hold or (first is not None and not behind and now - first >= pace.linger):
             break
         if quiet:
             seen = version

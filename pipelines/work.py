@@ -60,7 +60,9 @@ class Work:
         progress = Progress.read(self._offline, self._online, job.sources, job.views)
         self.monitor = Monitor(fed.view.name for fed in job.views)
         self.feed = Feed(job.lanes, self._reader)
-        self.fold = OnlineFold(job.views, self._online, progress, CellCache(job.cache_bytes), job.pace.patience)
+        # Where rows wait for a long time, the cells that they change are hardly ever changed again.
+        cache = CellCache(0 if job.pace.patience else job.cache_bytes)
+        self.fold = OnlineFold(job.views, self._online, progress, cache, job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
         seams = {task.lane.text: task.seam for task in job.lanes}
         self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
