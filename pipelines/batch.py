@@ -59,15 +59,19 @@ def rebuild(project: Project, sources: Iterable[str] | None) -> None:
         )
     deployment = project.checked_deployment()
     views = {name for name, view in project.catalog.views.items() if wanted.keys() & set(view.rules)}
-    now = project.clock.now()
-    anew(project.catalog, deployment, views, now, getpass.getuser()).save(project.offline)
+    now, who = project.clock.now(), getpass.getuser()
+    anew(project.catalog, deployment, views, now, who).save(project.offline)
     manifest = Manifest(project.offline, project.settings.folder)
     for name, source in wanted.items():
         lanes = project.settings.source(name).lanes
-        stored = (Lane.parse(text) for text, _ in project.offline.positions(events_table(name)))
-        above = max((int(lane.id) for lane in stored if lane.kind == "files"), default=0)
+        stored = {Lane.parse(text) for text, _ in project.offline.positions(events_table(name))}
+        numbered = [lane for lane in stored if lane.kind == "files"]
+        above = max((int(lane.id) for lane in numbered), default=0)
         paths = find_files(project.settings.files(source))
         manifest.discover(name, paths, now, lanes, rebuild=True, above=above)
+        _forget(project, source, [lane.text for lane in numbered])
+    # A stream may have begun to fill the new state with rows of the old files; this one it fills without them.
+    anew(project.catalog, project.checked_deployment(), views, now, who).save(project.offline)
 
 
 def _discover(project: Project, source: Source, progress: Progress) -> tuple[FileEntry, ...]:

@@ -232,8 +232,10 @@ class Platform:
 
     def close(self) -> None:
         """Writes what the serving log holds and closes the stores."""
-        self._calls.close()
-        self._project.close()
+        try:
+            self._calls.close()
+        finally:
+            self._project.close()
 
     def __enter__(self) -> Self:
         return self

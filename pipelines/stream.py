@@ -70,13 +70,14 @@ class Stream:
         self._project, self._views, self._seconds = project, views, seconds
         self._ended, self._stop = threading.Event(), threading.Event()
         self._reports: list[RunReport] = []
+        self._timed = ExitStack()
 
     def run(self) -> RunReport:
         """Runs to the end, and says what it did in all."""
         project, clock = self._project, self._project.clock
         started, begun = clock.now(), clock.elapsed()
         together = False
-        with ExitStack() as opened, ended_by_signals(self._end), ended_after(self._seconds, self._end):
+        with ExitStack() as opened, ended_by_signals(self._end), self._timed:
             deployment = project.checked_deployment()
             while True:
                 watch, together = self._pipeline(project, deployment, together)
@@ -109,6 +110,8 @@ class Stream:
         if beside:
             names = ", ".join(part.view.name for part in parts.behind)
             note(project.out, f"filling from history beside the stream: {names}")
+        if not self._reports:  # The time given is that of reading.
+            self._timed.enter_context(ended_after(self._seconds, self._end))
         with watch, backfill if beside else ExitStack():
             self._reports.append(self._follow(project, sources, live, progress, ends))
         self._reports += backfill.reports

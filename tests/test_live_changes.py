@@ -211,6 +211,24 @@ def test_killed_at_any_moment_new_blocks_become_what_one_pass_makes(folder: Path
         assert rows(folder, view) == rows(one, view) != []
 
 
+def test_files_read_anew_while_a_stream_goes_on_are_counted_once(tmp_path: Path) -> None:
+    text = HEAD.replace('topic="events"', 'topic="events", files="*.jsonl", cutover="2026-05-02T00:00:00Z"') + GONE
+    folder = project(tmp_path / "project", tmp_path / "stores", text)
+    lines = [f'{{"k": {number % USERS}, "ts": "2026-05-01T00:00:00Z", "x": 1.0}}\n' for number in range(21)]
+    (folder / "old.jsonl").write_text("".join(lines))
+    with Platform.open(folder) as platform:
+        platform.apply()
+        platform.run_batch()
+        platform.publish("events", [{"k": 1, "ts": START + timedelta(days=1), "x": 1.0}])
+        platform.run_stream(until="caught_up")
+        (folder / "old.jsonl").write_text("".join(lines[:14]))
+        platform.rebuild()
+        platform.run_stream(until="caught_up")
+        platform.run_batch()
+        answer = platform.get("gone:count", {"k": list(range(USERS))}, now=START + timedelta(days=2))
+        assert answer.to_dict()["gone:count"] == [2, 3, 2, 2, 2, 2, 2]
+
+
 WAITS = """
 def waits(frame):
     if (frame["x"] == -7.25).any():

@@ -27,14 +27,15 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
         Blocks, stored ones first and in their order.
     """
     columns = {f.column: f.dtype for f in view.features if f.kind == "latest" and f.column is not None}
-    kept = [
+    fitting = [
         block
         for block in stored
         if block.view == view.name
         and block.rows_fingerprint == view.rows_fingerprint
         and (block.kind != "latest" or block.ties == view.ties)
-        and any(answers(block, feature) for feature in view.features)
     ]
+    read = {next((block.id for block in fitting if answers(block, feature)), "") for feature in view.features}
+    kept = [block for block in fitting if block.id in read]
     lacking = {
         feature.state.fingerprint
         for feature in view.features

@@ -83,7 +83,7 @@ def _apply(words: Sequence[str]) -> int:
     if given.json:
         print(json.dumps({"applied": plan.changes} | json.loads(plan.to_json()), indent=2, ensure_ascii=False))
     elif plan.changes:
-        print("applied; `twinbeam run batch` and `twinbeam run stream` fill what is new, from history first")
+        print("applied; a running stream takes it up, else `twinbeam run batch` or `run stream` fills what is new")
     return 0
 
 
