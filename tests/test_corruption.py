@@ -21,7 +21,7 @@ import pytest
 from pipelines.commands.main import main
 from pipelines.platform import Platform
 from pipelines.report import RunReport
-from schemas.errors import LaneError
+from schemas.errors import EventError, LaneError
 from serving.tables import dead_table, events_table, rows_table
 from tests import file_corruptions as files
 from tests.corruptions import (
@@ -251,3 +251,56 @@ def test_damaged_rows_of_files(form: str, project: Make) -> None:
         assert counts(platform.run_batch()) == (len(events), rows_of(events), 0)
         check(platform, events, 0)
         assert letters(platform) == []
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) * 2 // 3]
+
+
+def flipped(content: bytes) -> bytes:
+    """The content with its middle third as noise."""
+    third = len(content) // 3
+    return content[:third] + bytes(byte ^ 0xA5 for byte in content[third : 2 * third]) + content[2 * third :]
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
+    "parquet cut off": (cut, ".parquet", "cannot be read as Parquet: "),
+    "parquet noise": (flipped, ".parquet", "cannot be read as Parquet: "),
+    "avro cut off": (cut, ".avro", r"cannot be read as Avro: the block that begins at row \d+ is cut off"),
+    "avro noise": (flipped, ".avro", r"cannot be read as Avro: the block that begins at row \d+ "),
+    "avro without a head": (lambda content: content[9:], ".avro", "does not begin as an Avro file does"),
+    "avro of another schema": (
+        lambda content: content.replace(b'"qty", "type": ["null", "long"]', b'"qty", "type": ["null", "date"]'),
+        ".avro",
+        "its schema is not legal: .*date",
+    ),
+    "avro of another type": (
+        lambda content: content.replace(b'"qty", "type": ["null", "long"]', b'"qty", "type": "string"        '),
+        ".avro",
+        "column qty is of type string; legal for int32 are integers",
+    ),
+    "csv without a head": (
+        lambda content: content.partition(b"\n")[2],
+        ".csv",
+        "there is no column 'ts', the event time",
+    ),
+    "csv that is empty": (lambda content: b"", ".csv", "is empty; the first line of a CSV file holds"),
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGE)
+def test_a_damaged_file_is_refused_as_a_whole(fault: str, project: Make) -> None:
+    damaged, form, said = DAMAGE[fault]
+    events = sound(300, random.Random(SEED))
+    with opened(project, f'files="data/*{form}"', FILE_SETTINGS) as (platform, folder):
+        path = folder / "data" / f"1{form}"
+        FORMS[form](path, [row_of(form, found) for found in events])
+        whole = path.read_bytes()
+        path.write_bytes(damaged(whole))
+        for _ in range(2):
+            with pytest.raises(EventError, match=f"^{re.escape(str(path))}: .*{said}"):
+                platform.run_batch()
+        path.write_bytes(whole)
+        platform.rebuild()
+        assert counts(platform.run_batch()) == (300, rows_of(events), 0)
+        check(platform, events, 0)
