@@ -1,4 +1,4 @@
-"""All benches in one table: `python -m bench [--only reads,storage] [--scale 0.1] [--times 3] [--markdown | --json]`."""
+"""All benches in one table: `python -m bench [--only reads,storage] [--scale 0.1] [--times 3] [--json]`."""
 
 from __future__ import annotations
 
