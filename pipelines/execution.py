@@ -18,6 +18,7 @@ from pipelines.monitor import Snapshot
 from pipelines.reader import Lanes
 from pipelines.report import RunReport
 from pipelines.runner import make_pipeline
+from pipelines.upkeep import kept_tidy
 from pipelines.work import JobRef, Work
 from schemas.errors import TwinbeamError
 
@@ -69,7 +70,7 @@ def execute(job: Job, launch: Launch) -> RunReport:
     try:
         if job.lanes:
             heartbeat = beating(_heartbeat(work, launch), job.stores.online)
-            with _stopping(work, launch), shown(lambda: look(work), launch.out), heartbeat:
+            with _stopping(work, launch), shown(lambda: look(work), launch.out), heartbeat, kept_tidy(job):
                 build(ref, launch).run().wait_until_finish()
     except BaseException as error:
         work.error = work.error or error

@@ -59,6 +59,8 @@ class Job:
         pace: of the reader.
         rule: when the offline sink commits.
         cache_bytes: budget of the cache of cells.
+        upkeep: µs between two rounds of upkeep of the tables that it fills.
+        keep: µs that files and log entries stay which upkeep has replaced.
         clock: what tells the time.
     """
 
@@ -75,6 +77,8 @@ class Job:
     pace: Pace = field(default_factory=Pace)
     rule: FlushRule = field(default_factory=FlushRule)
     cache_bytes: int = 256 << 20
+    upkeep: int = 300_000_000
+    keep: int = 3_600_000_000
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -94,5 +94,7 @@ def make_job(
         max_skew=settings.max_skew,
         pace=pace,
         rule=FlushRule(every=settings.flush),
+        upkeep=settings.upkeep,
+        keep=settings.keep,
         clock=project.clock,
     )

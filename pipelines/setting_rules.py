@@ -148,6 +148,8 @@ SHAPE: Mapping[str, Any] = {
         "runner": choice("local", later=("flink",)),
         "max_skew": duration,
         "flush": duration,
+        "upkeep": duration,
+        "keep": duration,
     },
     "serving": {"log_sample": share},
     "sources": Each({"topic": text, "files": locations, "lanes": lanes, "partitions": lanes}),
@@ -157,7 +159,7 @@ DEFAULTS: Mapping[str, Any] = {
     "offline": {"root": "store/offline", "options": {}, "secrets": {}},
     "online": {"store": "sqlite", "sqlite": {"path": "store/online.db", "timeout": "30s"}},
     "stream": {"broker": "sqlite", "sqlite": {"path": "store/topics.db", "timeout": "60s"}},
-    "run": {"runner": "local", "max_skew": "1m", "flush": "5s"},
+    "run": {"runner": "local", "max_skew": "1m", "flush": "5s", "upkeep": "5m", "keep": "1h"},
     "serving": {"log_sample": 1.0},
     "sources": {},
 }

@@ -56,11 +56,15 @@ class RunSettings:
         runner: kind of runner.
         max_skew: µs by which an event's time may lie after its arrival.
         flush: µs between commits to the offline store while rows come in.
+        upkeep: µs between two rounds of joining small files of the offline store.
+        keep: µs that files and log entries stay which those rounds replaced.
     """
 
     runner: str
     max_skew: int
     flush: int
+    upkeep: int
+    keep: int
 
 
 @dataclass(frozen=True)

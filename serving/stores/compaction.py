@@ -16,7 +16,7 @@ from serving.stores.damage import CHECKSUMS, note_checksum, witness
 from serving.stores.delta import Place
 
 
-def compact(place: Place, lock: Path) -> int:
+def compact(place: Place, lock: Path, small: int | None = None) -> int:
     """Merges the small files of a table and says how many files went.
 
     Appends may go on meanwhile. Two compactions at once would double every row, without an error of the engine
@@ -27,6 +27,7 @@ def compact(place: Place, lock: Path) -> int:
     Args:
         place: the table.
         lock: file whose lock keeps other processes of this machine away.
+        small: bytes; larger files are left as they are, and none becomes much larger. None for the engine's default.
 
     Raises:
         StoreError: another process holds the lock, a data file is damaged, or a compaction doubled or lost rows; that
@@ -35,8 +36,8 @@ def compact(place: Place, lock: Path) -> int:
     with _locked(place, lock), place.explained():
         handle = place.open()
         first, before = handle.version(), place.files(handle)
-        place.check(before)
-        metrics = handle.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+        place.check({path: size for path, size in before.items() if small is None or size < small})
+        metrics = handle.optimize.compact(target_size=small, writer_properties=WriterProperties(compression="ZSTD"))
         if place.folder is not None:
             for path in place.files(handle).keys() - before.keys():
                 note_checksum(place.folder / path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from serving.stores.delta_schema import plain_schema
 from serving.stores.parquet import sync_file, sync_folder
 
 _RACES = ("Concurrent transaction failed", "Metadata changed", "concurrent transaction")
+_LEFT_BEHIND = ("Invalid table version", "File not found")
 _ERRNO = re.compile(r"os error (\d+)|errno (\d+)", re.IGNORECASE)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -232,12 +233,18 @@ class Log:
             if version > self._listed:
                 self._ids |= self._ids_between(self._listed + 1, version)
                 self._listed = version
-            found = {name: self.handle.transaction_version(name) for name in self._ids}
-        return {name: number for name, number in found.items() if number is not None}
+        return {name: number for name, number in self.versions(self._ids).items() if number is not None}
 
-    def transaction(self, name: str) -> int | None:
-        """Version of one application transaction, as far as it was taken in."""
-        return self.handle.transaction_version(name)
+    def versions(self, names: Iterable[str]) -> dict[str, int | None]:
+        """Versions of application transactions, as far as they were taken in, all at one moment."""
+        wanted = list(names)
+        try:
+            return {name: self.handle.transaction_version(name) for name in wanted}
+        except DeltaError:
+            # The engine reads them when they are asked for, and the log may have been trimmed since.
+            self.handle = self._place.open()
+            with self._place.explained():
+                return {name: self.handle.transaction_version(name) for name in wanted}
 
     def add_columns(self, columns: Sequence[pa.Field]) -> None:
         """Adds nullable columns.
@@ -255,7 +262,7 @@ class Log:
         Raises:
             Conflict: another writer committed one of the transactions since this log was last taken in.
         """
-        with self._place.explained():
+        with self._committing():
             self.handle.create_write_transaction(
                 list(files), "append", self.handle.schema(), [], commit_properties=_properties(transactions)
             )
@@ -268,7 +275,7 @@ class Log:
         Raises:
             Conflict: another writer committed one of the transactions since this log was last taken in.
         """
-        with self._place.explained():
+        with self._committing():
             write_deltalake(
                 self.handle,
                 rows,
@@ -278,12 +285,24 @@ class Log:
             )
         self.refresh()
 
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Takes a commit on a version whose log entry has been trimmed since for a lost race."""
+        try:
+            with self._place.explained():
+                yield
+        except StoreError as error:
+            if any(sign in str(error) for sign in _LEFT_BEHIND):
+                raise Conflict(str(error)) from error
+            raise
+
     def _ids_between(self, first: int, last: int) -> set[str]:
         """Application ids in the log's entries; up to the newest checkpoint it stands for the entries."""
         log = f"{self._place.address}/_delta_log"
         options = dict(self._place.options) or None
         ids: set[str] = set()
-        if first == 0 and (checkpoint := self._place.checkpoint()) is not None and checkpoint <= last:
+        checkpoint = None if self._has_entry(first) else self._place.checkpoint()
+        if checkpoint is not None and first <= checkpoint <= last:
             frame = pl.scan_parquet(f"{log}/{checkpoint:020}.checkpoint*.parquet", storage_options=options)
             ids |= set(frame.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
             first = checkpoint + 1
@@ -295,13 +314,19 @@ class Log:
             ids |= set(lines.select(pl.col("txn").struct.field("appId")).drop_nulls().collect().to_series())
         return ids
 
+    def _has_entry(self, version: int) -> bool:
+        """Whether the log certainly has the entry of a version; those before a checkpoint go with time."""
+        folder = self._place.folder
+        return version > 0 and folder is not None and (folder / "_delta_log" / f"{version:020}.json").exists()
+
     def _sync(self) -> None:
         """Makes the commits taken in durable (a local disk keeps new files in memory for seconds)."""
         folder = self._place.folder
         if folder is None:
             return
         for version in range(self._synced + 1, self.handle.version() + 1):
-            sync_file(folder / "_delta_log" / f"{version:020}.json")
+            with suppress(FileNotFoundError):  # trimmed long ago by others
+                sync_file(folder / "_delta_log" / f"{version:020}.json")
         sync_folder(folder / "_delta_log")
         self._synced = self.handle.version()
         witness(folder, self._synced)

@@ -20,10 +20,13 @@ from schemas.errors import StoreError
 from serving.stores.compaction import compact, vacuum
 from serving.stores.delta import Conflict, Log, Place
 from serving.stores.delta_schema import fitted, new_columns, plain_schema
+from serving.stores.leftovers import Leftovers, trim_log
 from serving.stores.parquet import write_file
 from serving.stores.scans import record_batches
 
 _ATTEMPTS = 50
+_SMALL = 32 << 20
+_MANY = 8
 Positions = Mapping[tuple[str, str], int]
 Span = tuple[str, int, int]
 
@@ -36,6 +39,7 @@ class _Table:
         self.lock = threading.RLock()
         self.log: Log | None = None
         self.learnt = threading.local()
+        self.leftovers = Leftovers()
 
     @property
     def known(self) -> dict[tuple[str, str], int]:
@@ -234,6 +238,33 @@ class OfflineStore:
         """
         return compact(self._place(table), self._lock_file(table))
 
+    def tidy(self, table: str, keep: int, now: int) -> None:
+        """Joins small files once there are several, and deletes what was replaced and is not needed any more.
+
+        An object store gets no files deleted: see `vacuum`.
+
+        Args:
+            table: name of a table that exists.
+            keep: µs that data files stay after this object first saw that the table does without them, and log
+                entries after a checkpoint stands for them; readers that take longer fail.
+            now: µs since the epoch.
+
+        Raises:
+            StoreError: as of `compact`.
+        """
+        entry = self._table(table)
+        place = entry.place
+        files = place.files(place.open())
+        if sum(size < _SMALL for size in files.values()) >= _MANY:
+            compact(place, self._lock_file(table), _SMALL)
+            with place.explained():
+                place.open().create_checkpoint()
+        if place.folder is not None:
+            checkpoint = place.checkpoint()
+            if checkpoint is not None:
+                trim_log(place.folder, checkpoint, keep, now)
+            entry.leftovers.sweep(place.folder, set(place.files(place.open())), keep, now)
+
     def vacuum(self, table: str, hours: int = 168, keep_versions: Sequence[int] = ()) -> list[str]:
         """Deletes files that no version since `hours` ago needs, nor any of the versions named; says which."""
         return vacuum(self._place(table), hours, keep_versions)
@@ -252,7 +283,8 @@ class OfflineStore:
                 log = entry.log = Log(entry.place)
             if rows is not None and (missing := new_columns(entry.place.table, log.schema(), rows.schema)):
                 log.add_columns(missing)
-            stored = {place: log.transaction(_name(place)) for place in positions}
+            versions = log.versions(map(_name, positions))
+            stored = {place: versions[_name(place)] for place in positions}
             self._check(entry, rows, stored)
             advanced = {_name(place): end for place, end in positions.items() if end > _least(stored[place])}
             rows = fitted(rows, log.schema()) if rows is not None and len(rows) else None
