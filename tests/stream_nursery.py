@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from pipelines import backfill, definition_watch
@@ -25,15 +24,11 @@ ENDED = "ended cleanly"
 
 
 class Nursery:
-    """A test's side of it.
+    """A test's side of it."""
 
-    Args:
-        start: starts processes.
-    """
-
-    def __init__(self, start: Callable[..., subprocess.Popen[str]]) -> None:
+    def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.stream_nursery"]
-        self._process = start(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def stream(self, folder: Path) -> int:
         """Starts a streaming run of a project; its process id."""

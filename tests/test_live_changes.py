@@ -6,9 +6,10 @@ import os
 import random
 import shutil
 import signal
-import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines import definition_watch
+from pipelines.backfill import Backfill
 from pipelines.platform import Platform
 from pipelines.stores import Stores
 from schemas.errors import RequestError
+from schemas.registry import Registry
 from schemas.state import Block
 from serving.deployment import Deployment
 from serving.stores.base import SEALED, Slice
@@ -72,12 +76,11 @@ STAGES = (
     HEAD + TOTALS.format(more=MORE) + HIGH.format(least=0.5),
     HEAD + TOTALS.format(more=MORE) + HIGH.format(least=0.25),
 )
-Start = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
-def nursery(start: Start) -> Iterator[Nursery]:
-    made = Nursery(start)
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
     yield made
     made.close()
 
@@ -183,6 +186,9 @@ def test_killed_at_any_moment_new_blocks_become_what_one_pass_makes(folder: Path
             time.sleep(rng.uniform(0.0, 1.2))
             end(process, signal.SIGKILL)
             process = nursery.stream(folder)
+        time.sleep(rng.uniform(0.0, 0.8))
+        end(process, signal.SIGTERM)
+        process = nursery.stream(folder)
         publish(folder, rng, 60)
         now = sum(applied(folder).values(), ())
         eventually(lambda now=now: fresh(folder, now), folder, process)  # type: ignore[misc]
@@ -227,6 +233,54 @@ def test_files_read_anew_while_a_stream_goes_on_are_counted_once(tmp_path: Path)
         platform.run_batch()
         answer = platform.get("gone:count", {"k": list(range(USERS))}, now=START + timedelta(days=2))
         assert answer.to_dict()["gone:count"] == [2, 3, 2, 2, 2, 2, 2]
+
+
+def test_a_backfill_seals_nothing_and_the_stream_that_goes_on_with_it_does(folder: Path) -> None:
+    rng, near = random.Random(SEED + 3), threading.Event()
+    apply(folder, STAGES[0])
+    publish(folder, rng, 50)
+    with Platform.open(folder) as platform:
+        platform.run_stream(until="caught_up")
+    apply(folder, STAGES[2])
+    new = applied(folder)["totals"][2:] + applied(folder)["high"]
+    with Platform.open(folder) as platform:
+        project, sources = platform._project, platform._project.sources(None)
+        fed = project.fed_views(project.checked_deployment(), None, sources)
+        with Backfill(project, sources, fed, near.set) as backfill:
+            assert near.wait(PATIENCE)
+        assert backfill.near
+        known, lanes = marks(folder, new), ends(folder)
+        assert len(new) == 3
+        assert {place: offset for place, (offset, _) in known.items()} == {
+            (block.id, lane): offset for block in new for lane, offset in lanes.items()
+        }
+        platform.run_stream(until="caught_up")
+    assert fresh(folder, new)
+
+
+def test_a_stream_of_views_that_were_all_removed_ends_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definition_watch, "LOOK_SECONDS", 0.05)
+    apply(folder, STAGES[1])
+    publish(folder, random.Random(SEED + 4), 50)
+    old = applied(folder)["gone"]
+    with Platform.open(folder) as platform, ThreadPoolExecutor(1) as pool:
+        run = pool.submit(platform.run_stream, views=["gone"])
+        until = time.monotonic() + PATIENCE
+        while not fresh(folder, old):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        apply(folder, STAGES[2])
+        with pytest.raises(RequestError, match="gone: removed from the definitions"):
+            run.result(PATIENCE)
+
+
+def test_definitions_made_in_code_are_not_read_anew(folder: Path) -> None:
+    with Platform.open(folder) as platform:
+        registry = Registry.of(platform.registry.objects)
+    with Platform(platform.settings, registry) as made, pytest.raises(RequestError, match="made in code"):
+        made._project.again()
 
 
 WAITS = """
