@@ -113,7 +113,7 @@ def _role(
     pool = RowPool(view, features, keys, instants, strict, known, total, ROWS_AT_ONCE)
     parts: list[PartAnswers] = []
     for number in range(pool.passes):
-        rows = offline.batches(table, pool.columns, "_event_time", *pool.span) if total else ()
+        rows = offline.batches(table, pool.columns, pool.texts, "_event_time", *pool.span) if total else ()
         parts += pool.gather(number, rows)
     answers, coincident = pool.join(parts)
     return {(output.role, output.feature.name): answers[output.feature.name] for output in outputs}, coincident

@@ -70,9 +70,10 @@ class History:
         self, view: CompiledView, rows: pa.Table, keys: pa.BinaryArray, instants: Ints, strict: bool, known: str
     ) -> None:
         spine = Spine(view.key_types, keys, instants)
-        found, codes = spine.find([rows.column(name) for name in view.key_names])
-        if found is not None:
-            rows = rows.take(pa.array(found))
+        codes = spine.find([rows.column(name) for name in view.key_names])
+        asked = codes != spine.nobody
+        if not asked.all():
+            rows, codes = rows.filter(pa.array(asked)), codes[asked]
         requests = Requests(spine.codes, spine.instants, spine.null)
         self._sorted = SortedHistory(JoinRules(view, strict, known == "arrival"), rows, codes, requests)
         self._back = np.empty(len(spine), np.int64)
@@ -80,7 +81,7 @@ class History:
 
     def answer(self, feature: Feature) -> Answer:
         """Answer of a stored (aggregate or latest) feature for every request."""
-        return self._sorted.answer(feature).take(self._back)
+        return self._sorted.answer(feature, self._back)
 
     def coincident(self) -> npt.NDArray[np.bool_]:
         """Requests at whose very instant (to the µs) their key has a row."""

@@ -74,12 +74,14 @@ class Line:
 
     def column(self, name: str) -> pa.Array:
         """A column in the order of the line."""
-        return whole(self._rows.column(name)).take(pa.array(self.at))
+        return _decoded(whole(self._rows.column(name)).take(pa.array(self.at)))
 
-    def values(self, name: str, at: Ints, missing: Bools) -> pa.Array:
-        """A column's values at positions, null where `missing`."""
-        rows = self.at[np.where(missing, 0, at)] if len(self) else at
-        return whole(self._rows.column(name)).take(pa.array(rows, mask=missing))
+    def values(self, name: str, at: Ints) -> pa.Array:
+        """A column's values at positions; whatever where a position is negative."""
+        column = whole(self._rows.column(name))
+        if not len(self):
+            return _decoded(pa.nulls(len(at), column.type))
+        return _decoded(column.take(pa.array(self.at[np.maximum(at, 0)])))
 
     def select(self, names: Sequence[str]) -> pa.Table:
         """Columns in the order of the line."""
@@ -110,3 +112,7 @@ class Line:
         names = [name for name in ORDER_COLUMNS if name in self._rows.column_names]
         order = Order.of(self._rows.select(names).take(pa.array(rows)))
         return order.part, order.offset, order.lane, order.arrival, order.sequence
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -30,6 +30,7 @@ POWERS = {"sum": 1, "mean": 1, "variance": 2, "stddev": 2, "skew": 3, "kurtosis"
 ENDS = ("first", "last", "first_k", "last_k")
 MAX_LIMBS = 16
 MAX_ROWS = 1 << 26
+LOT = 1 << 15
 _MAX_BITS = 32 * MAX_LIMBS
 _NOTHING = np.iinfo(np.int64).max
 
@@ -39,6 +40,16 @@ class RangeValues(Protocol):
 
     def finish(self, first: Ints, end: Ints) -> Finished:
         """Value of the rows at [first[i], end[i]), for each i; end[i] >= first[i]."""
+
+
+def finish_all(values: RangeValues, first: Ints, end: Ints) -> Finished:
+    """Values of many ranges, lot by lot, so that what is made on the way stays in the processor's cache."""
+    lots = [slice(at, at + LOT) for at in range(0, max(len(first), 1), LOT)]
+    parts = [values.finish(first[lot], end[lot]) for lot in lots]
+    if len(parts) == 1:
+        return parts[0]
+    overflow = np.concatenate([part.overflow for part in parts])
+    return Finished(pa.concat_arrays([part.values for part in parts]), overflow)
 
 
 class RangeStates:
@@ -108,20 +119,14 @@ class RangePowers:
     Args:
         accumulator: finishes the sums.
         totals: the running totals.
-        shared: totals of ranges already asked for, by the arrays' identity; kept as long as its owner keeps the ranges.
     """
 
-    def __init__(
-        self, accumulator: Accumulator, totals: RangeTotals, shared: dict[tuple[int, int], tuple[Ints, Ints, Totals]]
-    ) -> None:
-        self._accumulator, self._totals, self._shared = accumulator, totals, shared
+    def __init__(self, accumulator: Accumulator, totals: RangeTotals) -> None:
+        self._accumulator, self._totals = accumulator, totals
 
     def finish(self, first: Ints, end: Ints) -> Finished:
         """See `RangeValues`."""
-        key = (id(first), id(end))
-        if key not in self._shared:
-            self._shared[key] = first, end, self._totals.totals(first, end)
-        return self._accumulator.finish(self._shared[key][2])
+        return self._accumulator.finish(self._totals.totals(first, end))
 
 
 class RangeExtremes:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from transforms.doubles import LONGEST, near_quotient
 from transforms.wide import LIMB_BITS, Wide
 
 Ints = npt.NDArray[np.int64]
@@ -44,6 +45,25 @@ def quotient(numerator: Wide, divisors: Sequence[Ints | int] = ()) -> Floats:
 
 
 def _quotient(numerator: Wide, divisors: Sequence[Ints]) -> Floats:
+    """By floats where that is surely right, and by integers where it is not."""
+    near = (
+        near_quotient(numerator.limbs, numerator.base, divisors[0] if divisors else None) if _plain(divisors) else None
+    )
+    if near is None:
+        return _exact_quotient(numerator, divisors)
+    values, sure = near
+    if not sure.all():
+        at = np.flatnonzero(~sure)
+        values[at] = _exact_quotient(numerator.take(at), [divisor[at] for divisor in divisors])
+    return values
+
+
+def _plain(divisors: Sequence[Ints]) -> bool:
+    """Whether there is one divisor at most, and all of it is exact as a float."""
+    return not divisors or (len(divisors) == 1 and bool((divisors[0] <= LONGEST).all()))
+
+
+def _exact_quotient(numerator: Wide, divisors: Sequence[Ints]) -> Floats:
     limbs, base = numerator.magnitude(), numerator.base
     rest = np.zeros(len(numerator), np.bool_)
     large = np.zeros(len(numerator), np.bool_)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from transforms.answers import Answer
 from transforms.asof import columns_read, joined_columns
-from transforms.columns import integers, whole
+from transforms.columns import integers
 from transforms.feature import Feature
 from transforms.line import Line
 from transforms.sorted_history import JoinRules, Requests, SortedHistory
@@ -29,6 +29,7 @@ Bools = npt.NDArray[np.bool_]
 
 PART = 1 << 20
 FLUSH = 1 << 19
+_WORTH_KEEPING = 0.9
 _CODE = "_code"
 
 
@@ -38,7 +39,7 @@ class PartAnswers:
 
     Attributes:
         places: of its requests in the sorted spine.
-        answers: by the feature's name.
+        answers: by the feature's name; in the order of the requests already if there is but one part.
         coincident: bool[], requests at whose very instant their key has a row.
     """
 
@@ -62,6 +63,7 @@ class RowPool:
 
     Attributes:
         columns: columns of the rows that are needed.
+        texts: those of them that may come as dictionaries, which take less memory and are quicker to move about.
         span: first and last event time (µs, inclusive) that can matter.
         passes: how many times the rows are to be taken in, see `gather`.
     """
@@ -79,13 +81,21 @@ class RowPool:
     ) -> None:
         self._features, self._rules = features, JoinRules(view, strict, known == "arrival")
         self.columns = joined_columns(view, features, known)
+        self.texts = tuple(
+            name
+            for name in self.columns
+            if name not in view.key_names and pa.types.is_string(view.row_schema.field(name).type)
+        )
         self.span = _span(features, instants)
         self._newest = known == "event" and total > 2 * len(keys) and all(one.state is None for one in features)
-        held = min(total, 2 * len(keys)) if self._newest else total
-        self._parts = max(1, -(-held // min(PART, at_once)))
+        self._parts = 1 if self._newest else max(1, -(-total // min(PART, at_once)))
         self.passes = 1 if self._newest else max(1, -(-total // at_once))
         self._spine = Spine(view.key_types, keys, instants, self._parts)
         read = columns_read(view, features)
+        self._back: Ints | None = None
+        if self._parts == 1:
+            self._back = np.empty(len(keys), np.int64)
+            self._back[self._spine.order] = np.arange(len(keys))
         self._dropped = [name for name in view.key_names if name not in read]
         self._empty = pa.schema([view.row_schema.field(name) for name in self.columns]).empty_table()
 
@@ -109,6 +119,8 @@ class RowPool:
 
     def join(self, parts: Sequence[PartAnswers]) -> tuple[dict[str, Answer], Bools]:
         """Answers of all parts in the order of the requests, and which requests coincide; empties the parts."""
+        if self._back is not None:
+            return parts[0].answers, parts[0].coincident[self._back]
         order = np.concatenate([self._spine.order[part.places] for part in parts])
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
@@ -127,13 +139,10 @@ class RowPool:
 
     def _take_in(self, rows: pa.Table, held: dict[int, list[pa.Table]]) -> None:
         """Adds rows of entities that are asked for to the parts of the pass."""
-        rows = rows.combine_chunks()
-        found, codes = self._spine.find([rows.column(name) for name in self._rules.view.key_names])
-        rows = rows.drop_columns(self._dropped)
-        rows = rows if found is None else rows.take(pa.array(found))
-        if "_lane" in rows.column_names:
-            at = rows.column_names.index("_lane")
-            rows = rows.set_column(at, "_lane", whole(rows.column(at)).dictionary_encode())
+        codes = self._spine.find([rows.column(name) for name in self._rules.view.key_names])
+        rows, asked = rows.drop_columns(self._dropped), codes != self._spine.nobody
+        if np.count_nonzero(asked) < _WORTH_KEEPING * len(codes):  # a few rows that nobody asks for do no harm
+            rows, codes = rows.filter(pa.array(asked)), codes[asked]
         rows = rows.append_column(_CODE, pa.array(codes))
         if self._parts == 1:
             held[0].append(rows)
@@ -156,17 +165,17 @@ class RowPool:
         ends = [line.after(codes, instants)]
         if self._rules.strict:
             ends.append(line.before(codes, instants))
-        last = np.unique(np.concatenate(ends)) - 1
-        last = last[last >= 0]
-        if self._rules.view.ties == "first":
-            last = np.unique(line.first_of_time(last))
-        return rows.take(pa.array(line.at[last])).combine_chunks()
+        wins = np.zeros(len(line), np.bool_)
+        for end in ends:
+            last = end[end > 0] - 1
+            wins[line.at[line.first_of_time(last) if self._rules.view.ties == "first" else last]] = True
+        return rows.filter(pa.array(wins))
 
     def _answers(self, part: int, tables: list[pa.Table]) -> PartAnswers:
         places, rows = self._spine.part(part), _together(tables)
         requests = Requests(self._spine.codes[places], self._spine.instants[places], self._spine.null[places])
         history = SortedHistory(self._rules, rows.drop_columns([_CODE]), integers(rows.column(_CODE)), requests)
-        answers = {feature.name: history.answer(feature) for feature in self._features}
+        answers = {feature.name: history.answer(feature, self._back) for feature in self._features}
         return PartAnswers(places, answers, history.coincident())
 
 
@@ -174,7 +183,7 @@ def _together(tables: list[pa.Table]) -> pa.Table:
     """All rows in one table; empties the list."""
     rows = pa.concat_tables(tables)
     tables.clear()
-    return rows.unify_dictionaries().combine_chunks()
+    return rows.unify_dictionaries()
 
 
 def _span(features: Sequence[Feature], instants: Ints) -> tuple[int, int]:

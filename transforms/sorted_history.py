@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ import pyarrow as pa
 from schemas.state import StateSpec
 from schemas.window import Window
 from transforms.accumulators.base import Finished, Inputs
-from transforms.accumulators.sums import Totals
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
 from transforms.feature import Feature
 from transforms.line import Line
@@ -25,6 +24,7 @@ from transforms.range_values import (
     RangeStates,
     RangeTotals,
     RangeValues,
+    finish_all,
     has_short_sums,
 )
 from transforms.ranges import Extremes, expand
@@ -86,7 +86,6 @@ class _Kept:
     columns: dict[str, pa.Array] = field(default_factory=dict)
     ranges: dict[Window | None, tuple[Ints, Ints]] = field(default_factory=dict)
     totals: dict[tuple[str, int], RangeTotals] = field(default_factory=dict)
-    shared: dict[tuple[str, int], dict[tuple[int, int], tuple[Ints, Ints, Totals]]] = field(default_factory=dict)
     arrivals: tuple[Extremes, Extremes] | None = None
 
 
@@ -107,11 +106,20 @@ class SortedHistory:
         self._newest: dict[Window | None, Ints] = {}
         self._kept: dict[str | None, _Kept] = {}
         self._values: dict[StateSpec, RangeValues] = {}
+        self._times_back: dict[int, tuple[Ints, Ints]] = {}
         self._winners: tuple[Ints, Bools] | None = None
 
-    def answer(self, feature: Feature) -> Answer:
-        """Answer of a stored (aggregate or latest) feature for every request."""
-        return self._aggregate(feature) if feature.state is not None else self._latest(feature)
+    def answer(self, feature: Feature, back: Ints | None = None) -> Answer:
+        """Answer of a stored (aggregate or latest) feature for the requests at the places `back` (all if None)."""
+        if feature.state is None:
+            return self._latest(feature, back)
+        answer = self._aggregate(feature)
+        if back is None:
+            return answer
+        key = id(answer.times)
+        if key not in self._times_back:
+            self._times_back[key] = answer.times, answer.times[back]
+        return Answer(answer.values.take(pa.array(back)), answer.statuses[back], self._times_back[key][1])
 
     def coincident(self) -> Bools:
         """Requests at whose very instant (to the µs) their key has a row."""
@@ -180,13 +188,14 @@ class SortedHistory:
         if self._rules.by_arrival and len(self._line):
             finished = self._finish_known(feature.state, kept, first, end)
         else:
-            finished = self._ways(feature.state, kept).finish(first, end)
+            finished = finish_all(self._ways(feature.state, kept), first, end)
         return aggregate_answer(feature, finished, self._newest_time(feature.window), self._requests.null)
 
     def _ways(self, spec: StateSpec, kept: _Kept) -> RangeValues:
-        if spec not in self._values:
-            self._values[spec] = self._way(spec, kept)
-        return self._values[spec]
+        alike = replace(spec, hop=None, fingerprint="")  # a hop is a matter of tiles, and here are none
+        if alike not in self._values:
+            self._values[alike] = self._way(spec, kept)
+        return self._values[alike]
 
     def _way(self, spec: StateSpec, kept: _Kept) -> RangeValues:
         accumulator = self._rules.fold(spec).accumulator
@@ -202,18 +211,21 @@ class SortedHistory:
                 key = (spec.columns[0], POWERS[spec.operation])
                 if key not in kept.totals:
                     kept.totals[key] = RangeTotals(columns[0], key[1])
-                return RangePowers(accumulator, kept.totals[key], kept.shared.setdefault(key, {}))
+                return RangePowers(accumulator, kept.totals[key])
         return RangeStates(accumulator, self._inputs(kept, spec))
 
     def _newest_time(self, window: Window | None) -> Ints:
         """Newest event time in each request's window, `NO_TIME` where it is empty."""
         if window not in self._newest:
             kept = self._rows(None)
-            last = self._last_known(kept, *self._kept_range(kept, window))
+            first, end = self._kept_range(kept, window)
             times = self._line.times if kept.at is None else self._line.times[kept.at]
-            newest = np.full(len(last), NO_TIME)
-            if len(times):
+            newest = np.full(len(end), NO_TIME)
+            if len(times) and self._rules.by_arrival:
+                last = self._arrivals(kept)[0].last_at_most(first, end, self._requests.instants)
                 newest = np.where(last >= 0, times[np.maximum(last, 0)], NO_TIME)
+            elif len(times):
+                np.copyto(newest, times.take(end - 1, mode="wrap"), where=end > first)
             self._newest[window] = newest
         return self._newest[window]
 
@@ -227,18 +239,13 @@ class SortedHistory:
             kept.arrivals = (Extremes(arrival), Extremes(-arrival)) if kept.at is not None else self._line.arrivals
         return kept.arrivals
 
-    def _last_known(self, kept: _Kept, first: Ints, end: Ints) -> Ints:
-        if self._rules.by_arrival and len(self._line):
-            return self._arrivals(kept)[0].last_at_most(first, end, self._requests.instants)
-        return np.where(end > first, end - 1, -1)
-
     def _finish_known(self, spec: StateSpec, kept: _Kept, first: Ints, end: Ints) -> Finished:
         """Values of the rows that had arrived: by ranges where all or none had, row by row where only some had."""
         instants = self._requests.instants
         least, greatest = self._arrivals(kept)
         all_known = -greatest.least(first, end) <= instants
         some_known = np.flatnonzero(~all_known & (least.least(first, end) <= instants))
-        finished = self._ways(spec, kept).finish(first, np.where(all_known, end, first))
+        finished = finish_all(self._ways(spec, kept), first, np.where(all_known, end, first))
         if not len(some_known):
             return finished
         arrival, inputs = self._arrival(kept), self._inputs(kept, spec)
@@ -252,14 +259,15 @@ class SortedHistory:
         values = pa.concat_arrays([part.values for part in parts]).take(pa.array(places))
         return Finished(values, np.concatenate([part.overflow for part in parts])[places])
 
-    def _latest(self, feature: Feature) -> Answer:
-        at, deleted = self._winner()
-        instants, missing = self._requests.instants, at < 0
-        values = self._line.values(feature.column or "", at, missing)
+    def _latest(self, feature: Feature, back: Ints | None) -> Answer:
+        (at, deleted), instants = self._winner(), self._requests.instants
+        if back is not None:
+            at, deleted, instants = at[back], deleted[back], instants[back]
+        values = self._line.values(feature.column or "", at)
         if not len(self._line):
             nothing = np.full(len(at), NO_TIME)
             return latest_answer(values, nothing, deleted, instants, None)
-        times = np.where(missing, NO_TIME, self._line.times[np.maximum(at, 0)])
+        times = np.where(at < 0, NO_TIME, self._line.times[np.maximum(at, 0)])
         return latest_answer(values, times, deleted, instants, self._rules.view.ttl)
 
     def _winner(self) -> tuple[Ints, Bools]:

@@ -40,10 +40,9 @@ class Spine:
         self._entities = encoded.dictionary
         self._width = max(1, -(-len(self._entities) // parts))
         deal, place = np.arange(len(self._entities)) % parts, np.arange(len(self._entities)) // parts
-        self._dealt = deal * self._width + place
+        self._known = np.append(deal * self._width + place, parts * self._width)
         self._table = self._direct_table()
-        known = np.append(self._dealt, parts * self._width)
-        codes = known[integers(encoded.indices.fill_null(len(self._entities)))]
+        codes = self._known[integers(encoded.indices.fill_null(len(self._entities)))]
         self.order = by_group(codes, instants)
         self.codes, self.instants = codes[self.order], instants[self.order]
         self.null = self.codes == parts * self._width
@@ -61,39 +60,34 @@ class Spine:
         """Part of each entity."""
         return codes // self._width
 
-    def find(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> tuple[Ints | None, Ints]:
-        """Rows whose entity is asked for, by the columns of their key.
+    @property
+    def nobody(self) -> int:
+        """Number of an entity that nobody asks for: above all others."""
+        return int(self._known[-1]) + 1
 
-        Returns:
-            int64[m], places of the rows (None for all of them), and int64[m], numbers of their entities.
-        """
+    def find(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> Ints:
+        """Numbers int64[m] of the entities of rows, by the columns of their key; `nobody` for all not asked for."""
         if self._table is not None:
             low, table = self._table
             numbers = _integers(whole(columns[0]))
+            if len(numbers) and low <= numbers.min() and numbers.max() < low + len(table):
+                return table[numbers - low]
             there = (numbers >= low) & (numbers < low + len(table))
-            found = table[np.where(there, numbers - low, 0)]
-            there &= found >= 0
-            codes = found
-        else:
-            keys = _integer_column(whole(columns[0])) if self._numeric else encode_keys(columns)
-            places = pc.index_in(keys, value_set=self._entities)
-            there, codes = flags(places.is_valid()), integers(places.fill_null(0))
-            codes = self._dealt[codes] if len(self._dealt) else codes
-        if there.all():
-            return None, codes
-        rows = np.flatnonzero(there)
-        return rows, codes[rows]
+            return np.where(there, table[np.where(there, numbers - low, 0)], self.nobody)
+        keys = _integer_column(whole(columns[0])) if self._numeric else encode_keys(columns)
+        places = pc.index_in(keys, value_set=self._entities).fill_null(len(self._entities))
+        return np.append(self._known[:-1], self.nobody)[integers(places)]
 
     def _direct_table(self) -> tuple[int, Ints] | None:
-        """Least key and the numbers of all keys from it on (-1: not asked for), where they lie close together."""
+        """Least key and the numbers of all keys from it on, where they lie close together."""
         if not self._numeric or not len(self._entities):
             return None
         keys = integers(self._entities)
         low, high = int(keys.min()), int(keys.max())
         if high - low > 4 * len(keys) + 1024 or high == np.iinfo(np.int64).max:
             return None
-        table = np.full(high - low + 1, -1)
-        table[keys - low] = self._dealt
+        table = np.full(high - low + 1, self.nobody)
+        table[keys - low] = self._known[:-1]
         return low, table
 
 

@@ -28,7 +28,7 @@ _ATTEMPTS = 50
 _SMALL = 32 << 20
 _MANY = 8
 Positions = Mapping[tuple[str, str], int]
-Span = tuple[str, int, int]
+Bounds = Sequence[tuple[str, Any, Any]]
 
 
 class _Table:
@@ -133,7 +133,7 @@ class OfflineStore:
         columns: Sequence[str] | None = None,
         filter: pl.Expr | None = None,
         schema: pa.Schema | None = None,
-        span: Span | None = None,
+        within: Bounds = (),
     ) -> pl.LazyFrame:
         """A table as of now, as a polars frame to be collected.
 
@@ -144,7 +144,7 @@ class OfflineStore:
             columns: all by default.
             filter: pushed down to files and row groups.
             schema: stands for a table that does not exist yet (no rows); without it such a table is an error.
-            span: (lane text, first offset, end) outside which the filter takes nothing: other files are not checked.
+            within: (column, least, greatest) outside which the filter takes nothing: other files are not checked.
 
         Raises:
             StoreError: the table does not exist (and no schema was given) or a file of it is missing or damaged.
@@ -156,7 +156,7 @@ class OfflineStore:
             frame = empty.lazy()
         else:
             handle = place.open()
-            self._check_files(place, handle, span, missing=filter is None)
+            self._check_files(place, handle, within, missing=filter is None)
             with place.explained():
                 frame = pl.scan_delta(handle, storage_options=self.options or None)
         frame = frame if filter is None else frame.filter(filter)
@@ -168,27 +168,28 @@ class OfflineStore:
         columns: Sequence[str] | None = None,
         filter: pl.Expr | None = None,
         schema: pa.Schema | None = None,
-        span: Span | None = None,
+        within: Bounds = (),
     ) -> pa.Table:
         """Rows of a table as of now, every column of exactly the type it was written with; arguments as of `scan`.
 
         Raises:
             StoreError: the table does not exist (and no schema was given) or a file of it is missing or damaged.
         """
-        frame = self.scan(table, columns, filter, schema, span)
+        frame = self.scan(table, columns, filter, schema, within)
         types = plain_schema(schema) if schema is not None and not self.exists(table) else self.schema(table)
         with self._place(table).explained():
             rows = frame.collect().to_arrow()
             return rows.cast(pa.schema([types.field(name) for name in rows.column_names]))
 
     def batches(
-        self, table: str, columns: Sequence[str], column: str, first: int, last: int
+        self, table: str, columns: Sequence[str], texts: Sequence[str], column: str, first: int, last: int
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table as of now, batch by batch in no particular order, without holding them all.
 
         Args:
             table: name of a table that exists.
             columns: of its rows; types as they were written.
+            texts: those of them, string columns, that are to come as dictionaries.
             column: a time column by which files and row groups are passed over.
             first: least value wanted, µs; rows below it may come all the same.
             last: greatest value wanted, µs; likewise.
@@ -196,7 +197,10 @@ class OfflineStore:
         Raises:
             StoreError: a file is missing or damaged.
         """
-        return record_batches(self._place(table), columns, column, first, last)
+        place = self._place(table)
+        handle = place.open()
+        self._check_files(place, handle, [(column, first, last)], missing=True)
+        return record_batches(place, handle, columns, column, first, last)
 
     def forget(self, table: str, lanes: Sequence[str]) -> int:
         """Deletes the rows of lanes that are given up, and says how many; their positions stay.
@@ -311,7 +315,7 @@ class OfflineStore:
                     (place.folder / added.path).unlink(missing_ok=True)
             raise
 
-    def _check_files(self, place: Place, handle: DeltaTable, span: Span | None, missing: bool) -> None:
+    def _check_files(self, place: Place, handle: DeltaTable, within: Bounds, missing: bool) -> None:
         """Checks the data files that a read may take rows from, those aside that were sound before.
 
         What is missing is not looked at under a filter, which may skip it: the engine tells.
@@ -320,9 +324,9 @@ class OfflineStore:
             return
         sound = self._sound.setdefault(place.table, set())
         files = {path: size for path, size in place.files(handle).items() if path not in sound}
-        if span is not None and files:
+        if within and files:
             with place.explained():
-                files = {path: files[path] for path in _spanned(handle, span) if path in files}
+                files = {path: files[path] for path in _overlapping(handle, within) if path in files}
         place.check(files, missing)
         sound |= files.keys()
 
@@ -363,16 +367,17 @@ class OfflineStore:
         return Path(tempfile.gettempdir()) / f"twinbeam-{hashlib.sha256(self.root.encode()).hexdigest()[:16]}" / name
 
 
-def _spanned(handle: DeltaTable, span: Span) -> list[str]:
-    """Files of a table that may hold rows of a lane's span of offsets, by their statistics."""
+def _overlapping(handle: DeltaTable, within: Bounds) -> list[str]:
+    """Files of a table that may hold rows within bounds, by their statistics."""
     listed = pl.DataFrame(pl.from_arrow(pa.table(handle.get_add_actions(flatten=True))))
-    lane, first, end = span
-    known = {"min._lane", "max._lane", "min._offset", "max._offset"} <= set(listed.columns)
-    if known:
-        outside = (pl.col("max._lane") < lane) | (pl.col("min._lane") > lane)
-        outside |= (pl.col("max._offset") < first) | (pl.col("min._offset") >= end)
-        listed = listed.filter(outside.fill_null(False).not_())
-    return listed["path"].to_list()
+    outside = pl.lit(False)
+    for name, least, greatest in within:
+        if f"min.{name}" in listed.columns and f"max.{name}" in listed.columns:
+            low, high = pl.col(f"min.{name}"), pl.col(f"max.{name}")
+            if listed.schema[f"min.{name}"].is_temporal():
+                low, high = low.dt.timestamp("us"), high.dt.timestamp("us")
+            outside |= ((high < least) | (low > greatest)).fill_null(False)
+    return listed.filter(outside.not_())["path"].to_list()
 
 
 def _least(position: int | None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+from deltalake import DeltaTable
 
 from serving.stores.delta import Place
 from serving.stores.delta_schema import plain_schema
@@ -16,11 +17,11 @@ _TIME = pa.timestamp("us", "UTC")
 
 
 def record_batches(
-    place: Place, columns: Sequence[str], column: str, first: int, last: int
+    place: Place, handle: DeltaTable, columns: Sequence[str], column: str, first: int, last: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a table as of now, see `OfflineStore.batches`."""
+    """Rows of a table as the handle has it, see `OfflineStore.batches`."""
     with place.explained():
-        data = place.open().to_pyarrow_dataset()
+        data = handle.to_pyarrow_dataset()
         types = plain_schema(pa.schema([data.schema.field(name) for name in columns]))
         wanted = ds.field(column) <= pa.scalar(last, _TIME)
         if first > np.iinfo(np.int64).min:
