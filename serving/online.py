@@ -10,16 +10,16 @@ import numpy as np
 from schemas.errors import DefinitionChanged, RequestError
 from schemas.state import Block
 from serving.expiry import check_reach
-from serving.stores.base import SEALED, OnlineStore, Slice
-from serving.stores.row_reads import Asked, RowReader, Rows, row_reader
+from serving.stores.base import SEALED, OnlineStore
+from serving.stores.row_reads import Asked, RowReader, Rows, Wanted, row_reader
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import Answer
 from transforms.assembly import assemble
 from transforms.features import Features
-from transforms.key_answers import BlockRows, CellRow, KeyAnswers
+from transforms.key_answers import EntityRows, KeyAnswers
 from transforms.latest import LatestCells
 from transforms.plain_keys import plain_columns
-from transforms.read_plan import EntityReads, ReadPlan
+from transforms.read_plan import ReadPlan
 from transforms.requests import Request, column_array, read_request, role_keys
 from transforms.selection import Selection
 from transforms.served import ServedFeatures
@@ -74,7 +74,8 @@ class PreparedRead:
     def __init__(self, plan: ReadPlan, rows: RowReader) -> None:
         self._plan, self._rows = plan, rows
         self._names = tuple(plan.types)
-        self._slices: tuple[int, int, list[list[Slice]]] = (0, 0, [])
+        self._blocks = [tuple(reads.block.id for reads in entity.blocks) for entity in plan.entities]
+        self._firsts: tuple[int, int, list[list[int]]] = (0, 0, [])
 
     @property
     def selection(self) -> Selection:
@@ -109,53 +110,62 @@ class PreparedRead:
         if isinstance(instant, str):
             raise RequestError(f"now={now!r}: give a time, or 'latest'")
         asked = _Asked(self._plan, self._names, keys, request)
-        slices = self._slices_at(instant)
-        reads = [
-            Asked(entity.entity, keys, of_entity)
-            for entity, (keys, _), of_entity in zip(self._plan.entities, asked.keys, slices, strict=True)
-        ]
-        found = self._rows.read(reads, seals_only=not marked)
-        self._check_sealed(found)
-        blocks = [
-            block
+        firsts = self._firsts_at(instant)
+        found = self._rows.read(
+            [
+                Asked(entity.entity, keys, blocks, of_entity)
+                for entity, (keys, _), blocks, of_entity in zip(
+                    self._plan.entities, asked.keys, self._blocks, firsts, strict=True
+                )
+            ],
+            Wanted.ALL if marked else Wanted.SEALS,
+        )
+        horizons = self._horizons(found)
+        entities = [
+            EntityRows(entity, keys, requests, rows, found.lanes)
             for entity, (keys, requests), rows in zip(self._plan.entities, asked.keys, found.cells, strict=True)
-            for block in _block_rows(entity, keys, requests, rows, found)
         ]
-        answers = KeyAnswers(blocks, asked.rows, instant)
+        answers = KeyAnswers(entities, asked.rows, instant)
         instants = _instants(answers.newest, instant, now, asked)
-        self._check_reach(found, slices, instants)
+        self._check_reach(horizons, firsts, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
-        return OnlineAnswer(features, _MarksOf(found, blocks) if marked else dict)
+        return OnlineAnswer(features, _MarksOf(found, entities) if marked else dict)
 
-    def _slices_at(self, instant: int | None) -> list[list[Slice]]:
-        begin, until, slices = self._slices
+    def _firsts_at(self, instant: int | None) -> list[list[int]]:
+        """Start (µs) of the first cell wanted of each block, by entity."""
+        begin, until, firsts = self._firsts
         if instant is None or not begin <= instant < until:
             begin, until, firsts = self._plan.firsts(instant)
-            slices = [
-                [Slice(reads.block.id, first) for reads, first in zip(entity.blocks, of_entity, strict=True)]
-                for entity, of_entity in zip(self._plan.entities, firsts, strict=True)
-            ]
             if instant is not None:
-                self._slices = (begin, until, slices)
-        return slices
+                self._firsts = (begin, until, firsts)
+        return firsts
 
-    def _check_sealed(self, found: Rows) -> None:
-        """Refuses blocks that have not caught up with history."""
-        for entity in self._plan.entities:
-            for reads in entity.blocks:
-                if not found.marks[reads.block.id].get(SEALED):
-                    raise RequestError(
-                        f"{reads.outputs[0].address}: is still being filled from history; run twinbeam run batch (or "
-                        "run stream) until it has caught up"
-                    )
+    def _horizons(self, found: Rows) -> list[int]:
+        """Instants (µs) before which cells of each block may have expired; refuses blocks that still lack history."""
+        try:
+            return [found.marks[block][SEALED] for blocks in self._blocks for block in blocks]
+        except KeyError:
+            unfilled = [
+                reads.outputs[0].address
+                for entity in self._plan.entities
+                for reads in entity.blocks
+                if not found.marks[reads.block.id].get(SEALED)
+            ]
+            raise RequestError(
+                f"{unfilled[0]}: is still being filled from history; run twinbeam run batch (or run stream) until it "
+                "has caught up"
+            ) from None
 
-    def _check_reach(self, found: Rows, slices: Sequence[Sequence[Slice]], instants: list[int]) -> None:
+    def _check_reach(self, horizons: list[int], firsts: list[list[int]], instants: list[int]) -> None:
         """Refuses answers that would need cells which have expired."""
-        for entity, of_entity in zip(self._plan.entities, slices, strict=True):
-            for reads, part in zip(entity.blocks, of_entity, strict=True):
-                horizon = found.marks[reads.block.id][SEALED]
-                if part.first < horizon:
+        if max(horizons, default=0) <= 1:
+            return
+        of_blocks = iter(horizons)
+        for entity, of_entity in zip(self._plan.entities, firsts, strict=True):
+            for reads, first in zip(entity.blocks, of_entity, strict=True):
+                horizon = next(of_blocks)
+                if first < horizon:
                     check_reach([output.feature for output in reads.outputs], np.array(instants, np.int64), horizon)
 
     def _features(
@@ -208,16 +218,17 @@ class _Asked:
 class _MarksOf:
     """Marks of the cells that an answer was read from: of the store, or of a cell where that had more."""
 
-    def __init__(self, found: Rows, blocks: Sequence[BlockRows]) -> None:
+    def __init__(self, found: Rows, entities: Sequence[EntityRows]) -> None:
         self._marks, self._lanes = found.marks, found.lanes
         self._tiles: list[tuple[str, set[tuple[Any, int]]]] = []
         self._latest: list[tuple[Block, list[bytes]]] = []
-        for block in blocks:
-            rows = [row for of_key in block.cells if of_key is not None for row in of_key]
-            if block.reads.block.kind == "latest":
-                self._latest.append((block.reads.block, [row[5] for row in rows]))
-            else:
-                self._tiles.append((block.reads.block.id, {(row[3], row[4]) for row in rows}))
+        for entity, rows in zip(entities, found.cells, strict=True):
+            for number, reads in enumerate(entity.reads.blocks):
+                of_block = [row for row in rows if row[1] == number]
+                if reads.block.kind == "latest":
+                    self._latest.append((reads.block, [row[5] for row in of_block]))
+                else:
+                    self._tiles.append((reads.block.id, {(row[3], row[4]) for row in of_block}))
 
     def __call__(self) -> Marks:
         """The marks, without the seals."""
@@ -245,24 +256,6 @@ def _numbered(keys: list[bytes | None], several: bool) -> tuple[list[bytes], lis
         places = iter(range(len(known)))
         return known, [-1 if key is None else next(places) for key in keys]
     return list(numbers), requests
-
-
-def _block_rows(
-    entity: EntityReads, keys: list[bytes], requests: list[int], rows: Sequence[CellRow], found: Rows
-) -> list[BlockRows]:
-    """Rows of one entity's cells by block and key."""
-    cells: list[list[list[CellRow] | None]] = [[None] * len(keys) for _ in entity.blocks]
-    for row in rows:
-        of_block, key = cells[row[1]], row[0]
-        of_key = of_block[key]
-        if of_key is None:
-            of_block[key] = [row]
-        else:
-            of_key.append(row)
-    return [
-        BlockRows(reads, keys, requests, of_block, found.lanes)
-        for reads, of_block in zip(entity.blocks, cells, strict=True)
-    ]
 
 
 def _instants(newest: list[int], instant: int | None, now: int | str | None, asked: _Asked) -> list[int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +23,7 @@ def default_of(feature: Feature) -> Any:
     return None if feature.default is None else pa.scalar(feature.default, feature.dtype).as_py()
 
 
-@dataclass(frozen=True)
-class AnswerColumn:
+class AnswerColumn(NamedTuple):
     """One feature for n requests: what `Answer` is, in lists.
 
     Attributes:

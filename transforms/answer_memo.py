@@ -1,4 +1,4 @@
-"""Memo of answers: what one block said of one key, good for as long as the key's cells are the same.
+"""Memo of answers: what the tiles of an entity said of one key, good for as long as the key's cells are the same.
 
 A version of a cell is its content (the same lane, tile and version mean the same bytes), and an answer is a function of
 the cells and of where its windows begin. So an answer may be given again, without any arithmetic, while both stay.
@@ -15,7 +15,7 @@ class Remembered(NamedTuple):
     """One answer.
 
     Attributes:
-        cells: (tile, lane, version) of each cell.
+        cells: (number of the block, tile, lane, version) of each cell.
         newest: newest event time in the cells, µs.
         begin: first instant (µs) for which it is good.
         until: first instant for which it may not be.

@@ -6,75 +6,124 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from transforms.answer_columns import AnswerColumn
 from transforms.answer_memo import Remembered
 from transforms.answers import NO_TIME, Answer, with_default
 from transforms.block_answers import BlockAnswers, BlockCells
 from transforms.open_tiles import KeyCells, OpenTiles
-from transforms.read_plan import BlockReads
+from transforms.read_plan import BlockReads, EntityReads
 from transforms.tile_reads import TileReads, TileRow
 
-Ints = npt.NDArray[np.int64]
 CellRow = tuple[int, int, int, Any, int, bytes]
-Columns = Mapping[tuple[str, str], AnswerColumn | Answer]
+Columns = dict[tuple[str, str], AnswerColumn | Answer]
 
 
-class BlockRows:
-    """Cells of one block for the keys of a read.
+class EntityRows:
+    """Cells of one entity for the keys of a read.
 
     Args:
-        reads: what is asked of the block.
+        reads: what is asked of the entity.
         keys: m keys.
         requests: number of the key of each of n requests, -1 for a null key.
-        cells: rows of each key's cells; None where it has none.
+        rows: cells, in the order of the keys.
         lanes: texts of the lanes that the rows name.
+
+    Attributes:
+        tiles: cells of each key in all blocks of `reads.tiles`, in the order of the blocks.
+        others: cells of each of the other blocks.
     """
 
     def __init__(
         self,
-        reads: BlockReads,
+        reads: EntityReads,
         keys: Sequence[bytes],
         requests: Sequence[int],
-        cells: Sequence[list[CellRow] | None],
+        rows: Sequence[CellRow],
         lanes: Mapping[Any, str],
     ) -> None:
-        self.reads, self.keys, self.requests, self.cells = reads, keys, requests, cells
-        self.remembered: list[Remembered | None] = []
-        self.general: BlockAnswers | None = None
-        if reads.tiles is None and reads.latest is None:
-            self.general = self._general(lanes)
-
-    def newest(self, opened: Mapping[int, int]) -> list[int] | None:
-        """Newest event time (µs) in the cells of each key; None where only each request's is known (`general`)."""
-        if self.general is not None:
-            return None
-        if self.reads.latest is not None:
-            return [NO_TIME if rows is None else rows[0][4] for rows in self.cells]
-        return [
-            opened.get(number, NO_TIME) if found is None else found.newest
-            for number, found in enumerate(self.remembered)
+        self.reads, self.keys, self.requests = reads, keys, requests
+        first = len(reads.tiles)
+        self.tiles: list[list[CellRow]] = [[] for _ in keys] if first else []
+        self.others: list[list[CellRow]] = [[] for _ in reads.blocks[first:]]
+        if len(keys) == 1 and not self.others:
+            self.tiles = [list(rows)]
+        else:
+            tiles, others = self.tiles, self.others
+            for row in rows:
+                if row[1] < first:
+                    tiles[row[0]].append(row)
+                else:
+                    others[row[1] - first].append(row)
+        self.other_blocks = [
+            _LatestBlock(block, cells, requests, len(keys))
+            if block.latest is not None
+            else _GeneralBlock(block, cells, requests, len(keys), lanes)
+            for block, cells in zip(reads.blocks[first:], self.others, strict=True)
         ]
 
-    def _general(self, lanes: Mapping[Any, str]) -> BlockAnswers:
-        rows = [(number, row) for number, of_key in enumerate(self.cells) for row in of_key or ()]
+
+class _LatestBlock:
+    """Newest rows of a block of plain latest features."""
+
+    def __init__(self, reads: BlockReads, rows: Sequence[CellRow], requests: Sequence[int], keys: int) -> None:
+        assert reads.latest is not None
+        self._reads = reads.latest
+        cells: list[tuple[int, bytes] | None] = [None] * keys
+        for row in rows:
+            cells[row[0]] = row[4:]
+        self._cells = [None if number < 0 else cells[number] for number in requests]
+
+    def newest(self) -> list[int]:
+        """Event time of each request's newest row, µs."""
+        return [NO_TIME if cell is None else cell[0] for cell in self._cells]
+
+    def columns(self, instants: Sequence[int]) -> Columns:
+        """Answers by role and name."""
+        found = self._reads.answer(self._cells, instants)
+        return {
+            name: AnswerColumn(dtype, *column) for (name, dtype), column in zip(self._reads.names, found, strict=True)
+        }
+
+
+class _GeneralBlock:
+    """A block with features of other types."""
+
+    def __init__(
+        self, reads: BlockReads, rows: Sequence[CellRow], requests: Sequence[int], keys: int, lanes: Mapping[Any, str]
+    ) -> None:
+        self._outputs = reads.outputs
         cells = BlockCells(
-            self.reads.block,
-            np.array([number for number, _ in rows], np.int64),
-            np.array([row[2] for _, row in rows], np.int64),
-            [lanes.get(row[3], "") for _, row in rows],
-            np.array([row[4] for _, row in rows], np.int64),
-            [row[5] for _, row in rows],
+            reads.block,
+            np.array([row[0] for row in rows], np.int64),
+            np.array([row[2] for row in rows], np.int64),
+            [lanes.get(row[3], "") for row in rows],
+            np.array([row[4] for row in rows], np.int64),
+            [row[5] for row in rows],
         )
-        return BlockAnswers(self.reads.view, cells, np.array(self.requests, np.int64), len(self.keys))
+        self._answers = BlockAnswers(reads.view, cells, np.array(requests, np.int64), keys)
+
+    def newest(self) -> list[int]:
+        """Newest event time in the cells read for each request, µs."""
+        times: list[int] = self._answers.newest().tolist()
+        return times
+
+    def columns(self, instants: Sequence[int]) -> Columns:
+        """Answers by role and name."""
+        times = np.array(instants, np.int64)
+        return {
+            (output.role, output.feature.name): with_default(
+                self._answers.answer(output.feature, times), output.feature
+            )
+            for output in self._outputs
+        }
 
 
 class KeyAnswers:
     """Answers of all blocks of one read.
 
     Args:
-        blocks: the cells that were read.
+        entities: the cells that were read.
         rows: n, how many requests there are.
         instant: µs as of which is asked, None for the newest event.
 
@@ -84,154 +133,148 @@ class KeyAnswers:
 
     newest: list[int]
 
-    def __init__(self, blocks: Sequence[BlockRows], rows: int, instant: int | None) -> None:
-        self._blocks, self._n = blocks, rows
-        missing = [(block, self._recall(block, instant)) for block in blocks if block.reads.tiles is not None]
-        self._opened = _Opened([(block, numbers) for block, numbers in missing if numbers])
-        self.newest = [NO_TIME] * rows
-        for block in blocks:
-            times = block.newest(self._opened.newest(block))
-            if times is None:
-                assert block.general is not None
-                of_requests = block.general.newest().tolist()
-            else:
-                of_requests = [times[number] if number >= 0 else NO_TIME for number in block.requests]
-            self.newest = list(map(max, self.newest, of_requests))
+    def __init__(self, entities: Sequence[EntityRows], rows: int, instant: int | None) -> None:
+        self._others = [block for entity in entities for block in entity.other_blocks]
+        self._tiles = [_EntityTiles(entity, instant) for entity in entities if entity.reads.tiles]
+        newest = [block.newest() for block in (*self._tiles, *self._others)]
+        self.newest = newest[0] if len(newest) == 1 else list(map(max, [NO_TIME] * rows, *newest))
 
-    def columns(self, instants: Sequence[int]) -> dict[tuple[str, str], AnswerColumn | Answer]:
+    def columns(self, instants: Sequence[int]) -> Columns:
         """Answers by role and name, defaults filled in, as of an instant (µs) a request."""
-        found: dict[tuple[str, str], AnswerColumn | Answer] = {}
-        for block in self._blocks:
-            if block.general is not None:
-                times = np.array(instants, np.int64)
-                for output in block.reads.outputs:
-                    answer = with_default(block.general.answer(output.feature, times), output.feature)
-                    found[output.role, output.feature.name] = answer
-            elif block.reads.latest is not None:
-                cells = [None if number < 0 else block.cells[number] for number in block.requests]
-                newest = [None if rows is None else (rows[0][4], rows[0][5]) for rows in cells]
-                for output, (values, codes, event_times) in zip(
-                    block.reads.outputs, block.reads.latest.answer(newest, instants), strict=True
-                ):
-                    column = AnswerColumn(output.feature.dtype, values, codes, event_times)
-                    found[output.role, output.feature.name] = column
-        for block, rows in self._tile_rows(instants):
-            assert block.reads.tiles is not None
-            found.update(_tile_columns(block.reads.tiles, block.requests, rows))
+        found: Columns = {}
+        for block in (*self._tiles, *self._others):
+            found.update(block.columns(instants))
         return found
 
-    def _recall(self, block: BlockRows, instant: int | None) -> list[int]:
-        """Takes what is remembered of a block; the numbers of the keys of which nothing is."""
-        missing = []
-        recall = block.reads.memo.get
-        for number, (key, rows) in enumerate(zip(block.keys, block.cells, strict=True)):
-            found = None
-            if rows is not None:
-                found = recall(key)
-                if found is not None:
-                    at = found.newest if instant is None else max(instant, found.newest)
-                    if not found.begin <= at < found.until or found.cells != _identity(rows):
-                        found = None
-                if found is None:
-                    missing.append(number)
-            block.remembered.append(found)
-        return missing
 
-    def _tile_rows(self, instants: Sequence[int]) -> list[tuple[BlockRows, list[TileRow]]]:
-        """Answers of every block of tiles, a key each."""
-        answers = []
-        again: list[tuple[BlockRows, list[int]]] = []
-        moments: dict[int, list[int]] = {}
-        for block in self._blocks:
-            tiles = block.reads.tiles
-            if tiles is None:
-                continue
-            times = moments[id(block)] = [NO_TIME] * len(block.keys)
-            for number, instant in zip(block.requests, instants, strict=True):
-                if number >= 0:
-                    times[number] = instant
-            stale = []
-            rows = []
-            for number, (found, at) in enumerate(zip(block.remembered, times, strict=True)):
-                if found is not None and not found.begin <= at < found.until:
-                    stale.append(number)
-                rows.append(tiles.empty if found is None else found.row)
-            if stale:
-                again.append((block, stale))
-            answers.append((block, rows))
-        by_block = {id(block): rows for block, rows in answers}
-        for opened in (self._opened, _Opened(again)):
-            for block, numbers, newest, answered in opened.rows(moments):
-                own, times = by_block[id(block)], moments[id(block)]
-                tiles, memo = block.reads.tiles, block.reads.memo
-                assert tiles is not None
-                steady: dict[int, tuple[int, int]] = {}
-                for number, time, row in zip(numbers, newest, answered, strict=True):
-                    own[number] = row
-                    cells, at = block.cells[number], times[number]
-                    assert cells is not None
-                    if at not in steady:
-                        steady[at] = tiles.steady(at)
-                    begin, until = steady[at]
-                    memo.put(block.keys[number], Remembered(_identity(cells), time, begin, until, row))
-        return answers
+class _EntityTiles:
+    """Aggregates of one entity: remembered, or from the cells."""
+
+    def __init__(self, entity: EntityRows, instant: int | None) -> None:
+        self._reads, self._keys, self._cells = entity.reads, entity.keys, entity.tiles
+        self._requests = entity.requests
+        self._remembered: list[Remembered | None] = []
+        missing = []
+        recall = entity.reads.memo.get
+        for number, (key, rows) in enumerate(zip(entity.keys, entity.tiles, strict=True)):
+            found = recall(key) if rows else entity.reads.nothing
+            if found is not None and rows:
+                at = found.newest if instant is None else max(instant, found.newest)
+                if not found.begin <= at < found.until or found.cells != _identity(rows):
+                    found = None
+            self._remembered.append(found)
+            if found is None:
+                missing.append(number)
+        self._opened = _Opened(entity.reads, entity.tiles, missing) if missing else None
+
+    def newest(self) -> list[int]:
+        """Newest event time in the cells read for each request, µs."""
+        times = [NO_TIME if found is None else found.newest for found in self._remembered]
+        if self._opened is not None:
+            for number, newest in zip(self._opened.numbers, self._opened.newest, strict=True):
+                times[number] = newest
+        return [times[number] if number >= 0 else NO_TIME for number in self._requests]
+
+    def columns(self, instants: Sequence[int]) -> Columns:
+        """Answers by role and name."""
+        reads = self._reads
+        rows = self._rows(instants)
+        of_requests = [rows[number] if number >= 0 else reads.null for number in self._requests]
+        if not of_requests:
+            return {name: AnswerColumn(dtype, (), None, ()) for name, dtype in reads.names}
+        values = zip(*[row.values for row in of_requests], strict=True)
+        times = zip(*[row.times for row in of_requests], strict=True)
+        if all(row.codes is None for row in of_requests):
+            return {
+                name: AnswerColumn(dtype, value, None, time)
+                for (name, dtype), value, time in zip(reads.names, values, times, strict=True)
+            }
+        codes = zip(*[reads.present if row.codes is None else row.codes for row in of_requests], strict=True)
+        return {
+            name: AnswerColumn(dtype, value, code, time)
+            for (name, dtype), value, code, time in zip(reads.names, values, codes, times, strict=True)
+        }
+
+    def _rows(self, instants: Sequence[int]) -> list[TileRow]:
+        """Answer for each key."""
+        moments = [NO_TIME] * len(self._keys)
+        for number, instant in zip(self._requests, instants, strict=True):
+            if number >= 0:
+                moments[number] = instant
+        rows, stale = [], []
+        for number, (found, at) in enumerate(zip(self._remembered, moments, strict=True)):
+            rows.append(self._reads.empty if found is None else found.row)
+            if found is not None and not found.begin <= at < found.until:
+                stale.append(number)
+        if self._opened is not None:
+            self._fill(rows, self._opened, moments)
+        if stale:
+            self._fill(rows, _Opened(self._reads, self._cells, stale), moments)
+        return rows
+
+    def _fill(self, rows: list[TileRow], opened: _Opened, moments: Sequence[int]) -> None:
+        """Puts answers from cells into their places, and remembers them."""
+        steady: dict[int, tuple[int, int]] = {}
+        found = opened.rows([moments[number] for number in opened.numbers])
+        for number, newest, row in zip(opened.numbers, opened.newest, found, strict=True):
+            rows[number], at = row, moments[number]
+            if at not in steady:
+                steady[at] = self._reads.steady(at)
+            remembered = Remembered(_identity(self._cells[number]), newest, *steady[at], row)
+            self._reads.memo.put(self._keys[number], remembered)
 
 
 class _Opened:
-    """Cells of those keys of some blocks of which nothing is remembered."""
+    """Cells of some keys of one entity, opened."""
 
-    def __init__(self, parts: Sequence[tuple[BlockRows, list[int]]]) -> None:
-        self._parts = parts
-        self._tiles = OpenTiles([_key_cells(block, numbers) for block, numbers in parts]) if parts else None
+    def __init__(self, reads: EntityReads, cells: Sequence[list[CellRow]], numbers: Sequence[int]) -> None:
+        self.numbers, self._reads = numbers, reads
+        blocks = range(len(reads.tiles))
+        keys: list[list[int]] = [[] for _ in blocks]
+        counts: list[list[int]] = [[] for _ in blocks]
+        starts: list[list[int]] = [[] for _ in blocks]
+        blobs: list[list[bytes]] = [[] for _ in blocks]
+        for index, number in enumerate(numbers):
+            last = -1
+            for _, block, tile, _, _, blob in cells[number]:
+                if block != last:
+                    keys[block].append(index)
+                    counts[block].append(0)
+                    last = block
+                counts[block][-1] += 1
+                starts[block].append(tile)
+                blobs[block].append(blob)
+        self._keys = keys
+        parts = zip(reads.tiles, counts, starts, blobs, strict=True)
+        self._tiles = OpenTiles([KeyCells(*part) for part in parts if part[1]])
 
-    def newest(self, block: BlockRows) -> dict[int, int]:
-        """Newest event time (µs) in the cells, by the number of the key."""
-        begin = 0
-        for part, numbers in self._parts:
-            if part is block and self._tiles is not None:
-                return dict(zip(numbers, self._tiles.newest[begin:], strict=False))
-            begin += len(numbers)
-        return {}
+    @property
+    def newest(self) -> list[int]:
+        """Newest event time in the cells of each key, µs."""
+        times = [NO_TIME] * len(self.numbers)
+        for index, newest in zip((index for keys in self._keys for index in keys), self._tiles.newest, strict=True):
+            times[index] = max(times[index], newest)
+        return times
 
-    def rows(self, moments: Mapping[int, Sequence[int]]) -> list[tuple[BlockRows, list[int], list[int], list[TileRow]]]:
-        """Block, numbers of keys, newest event times, and answers as of an instant (µs) a key of each block."""
-        if self._tiles is None:
-            return []
-        instants = [moments[id(block)][number] for block, numbers in self._parts for number in numbers]
-        found = self._tiles.rows(np.array(instants, np.int64))
-        rows, begin = [], 0
-        for (block, numbers), of_block in zip(self._parts, found, strict=True):
-            rows.append((block, numbers, self._tiles.newest[begin : begin + len(numbers)], of_block))
-            begin += len(numbers)
+    def rows(self, instants: Sequence[int]) -> list[TileRow]:
+        """Answers of each key, over all blocks, as of its instant (µs)."""
+        moments = np.array([instants[index] for keys in self._keys for index in keys], np.int64)
+        found = iter(self._tiles.rows(moments))
+        of_blocks = [
+            _spread(next(found), keys, tiles, len(self.numbers)) if keys else [tiles.empty] * len(self.numbers)
+            for keys, tiles in zip(self._keys, self._reads.tiles, strict=True)
+        ]
+        return of_blocks[0] if len(of_blocks) == 1 else [TileRow.joined(rows) for rows in zip(*of_blocks, strict=True)]
+
+
+def _spread(rows: list[TileRow], keys: list[int], tiles: TileReads, n: int) -> list[TileRow]:
+    if len(rows) == n:
         return rows
-
-
-def _key_cells(block: BlockRows, numbers: Sequence[int]) -> KeyCells:
-    assert block.reads.tiles is not None
-    of_keys = [block.cells[number] or [] for number in numbers]
-    rows = [row for of_key in of_keys for row in of_key]
-    return KeyCells(
-        block.reads.tiles, [len(of_key) for of_key in of_keys], [row[2] for row in rows], [row[5] for row in rows]
-    )
+    every = [tiles.empty] * n
+    for index, row in zip(keys, rows, strict=True):
+        every[index] = row
+    return every
 
 
 def _identity(rows: Sequence[CellRow]) -> tuple[Any, ...]:
-    return tuple([row[2:5] for row in rows])
-
-
-def _tile_columns(
-    reads: TileReads, requests: Sequence[int], rows: Sequence[TileRow]
-) -> dict[tuple[str, str], AnswerColumn]:
-    of_requests = [rows[number] if number >= 0 else reads.null for number in requests]
-    if not of_requests:
-        return {(o.role, o.feature.name): AnswerColumn(o.feature.dtype, (), None, ()) for o in reads.outputs}
-    values = zip(*[row.values for row in of_requests], strict=True)
-    times = zip(*[row.times for row in of_requests], strict=True)
-    if all(row.codes is reads.present for row in of_requests):
-        codes: Any = [None] * len(reads.outputs)
-    else:
-        codes = zip(*[row.codes for row in of_requests], strict=True)
-    return {
-        (output.role, output.feature.name): AnswerColumn(output.feature.dtype, *column)
-        for output, *column in zip(reads.outputs, values, codes, times, strict=True)
-    }
+    return tuple([part for row in rows for part in row[1:5]])

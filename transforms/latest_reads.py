@@ -46,10 +46,14 @@ class LatestReads:
         view: the view the block belongs to.
         block: a latest block.
         outputs: features of it, of plain types.
+
+    Attributes:
+        names: role and name, and type, of each feature.
     """
 
     def __init__(self, view: CompiledView, block: Block, outputs: Sequence[Output]) -> None:
-        self._block, self._ttl, self.outputs = block, view.ttl, tuple(outputs)
+        self._block, self._ttl = block, view.ttl
+        self.names = [((output.role, output.feature.name), output.feature.dtype) for output in outputs]
         names = [name for name, _ in block.columns]
         self._wanted = [(names.index(output.feature.column or ""), default_of(output.feature)) for output in outputs]
         kinds = [kind for _, kind in block.columns]

@@ -252,7 +252,7 @@ class OpenTiles:
             if columns[place] is None:
                 columns[place] = [column.default if column.empty is None else column.empty] * n
                 codes[place], plain = [column.empty_code] * n, False
-        all_codes = [reads.present] * n
+        all_codes: list[Any] = [None] * n
         if not plain:
             all_codes = list(zip(*([PRESENT] * n if each is None else each for each in codes), strict=True))
         all_times = zip(*(times[column.window] for column in reads.columns), strict=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 
 from schemas.state import Block
-from transforms.answer_memo import AnswerMemo
+from transforms.answer_memo import AnswerMemo, Remembered
+from transforms.answers import NO_TIME, PRESENT
 from transforms.block_answers import first_cell
 from transforms.blocks import holder
 from transforms.latest_reads import LatestReads
 from transforms.plain_keys import KeyEncoder, key_encoder
 from transforms.requests import column_types
 from transforms.selection import Output, Selection
-from transforms.tile_reads import TileReads
+from transforms.tile_reads import TileReads, TileRow
 from transforms.view import CompiledView
 from transforms.windows import BEGINNING, END, steady
 
@@ -32,7 +34,6 @@ class BlockReads:
         outputs: the features.
         tiles: how they are read, if they are aggregates of plain types.
         latest: how they are read, if they are latest features of plain types.
-        memo: answers given (aggregates).
     """
 
     view: CompiledView
@@ -40,7 +41,6 @@ class BlockReads:
     outputs: tuple[Output, ...]
     tiles: TileReads | None
     latest: LatestReads | None
-    memo: AnswerMemo = field(default_factory=lambda: AnswerMemo(MOST_REMEMBERED))
 
     @staticmethod
     def of(view: CompiledView, block: Block, outputs: Sequence[Output]) -> BlockReads:
@@ -65,13 +65,48 @@ class EntityReads:
         entity: its name.
         keys: (column of the entity, column of the request).
         encode: the keys of a request of plain columns.
-        blocks: what is read.
+        blocks: what is read: first the tiles of plain types.
+        tiles: how those are read.
+        memo: answers that those gave.
     """
 
     entity: str
     keys: tuple[tuple[str, str], ...]
     encode: KeyEncoder
     blocks: tuple[BlockReads, ...]
+    tiles: tuple[TileReads, ...]
+    memo: AnswerMemo = field(default_factory=lambda: AnswerMemo(MOST_REMEMBERED))
+
+    @cached_property
+    def names(self) -> list[tuple[tuple[str, str], pa.DataType]]:
+        """Role and name, and type, of every feature of the tiles."""
+        outputs = [output for tiles in self.tiles for output in tiles.outputs]
+        return [((output.role, output.feature.name), output.feature.dtype) for output in outputs]
+
+    @cached_property
+    def present(self) -> tuple[int, ...]:
+        """Statuses of the tiles' features where all are PRESENT."""
+        return (PRESENT,) * len(self.names)
+
+    @cached_property
+    def empty(self) -> TileRow:
+        """Answer of the tiles for a key without any."""
+        return TileRow.joined([tiles.empty for tiles in self.tiles])
+
+    @cached_property
+    def null(self) -> TileRow:
+        """Answer of the tiles for a null key."""
+        return TileRow.joined([tiles.null for tiles in self.tiles])
+
+    @cached_property
+    def nothing(self) -> Remembered:
+        """What is always remembered of a key without a cell."""
+        return Remembered((), NO_TIME, BEGINNING, END, self.empty)
+
+    def steady(self, instant: int) -> tuple[int, int]:
+        """Instants (µs, from and until) around one at which all windows begin at the same times."""
+        ranges = [tiles.steady(instant) for tiles in self.tiles]
+        return max(begin for begin, _ in ranges), min(until for _, until in ranges)
 
 
 @dataclass(frozen=True)
@@ -116,7 +151,10 @@ class ReadPlan:
                 view = outputs[0].view
                 assert view is not None
                 reads.append(BlockReads.of(view, block, outputs))
-            entities.append(EntityReads(entity, columns, key_encoder(reads[0].view.keys, columns), tuple(reads)))
+            reads.sort(key=lambda of_block: of_block.tiles is None)
+            tiles = tuple(of_block.tiles for of_block in reads if of_block.tiles is not None)
+            encode = key_encoder(reads[0].view.keys, columns)
+            entities.append(EntityReads(entity, columns, encode, tuple(reads), tiles))
         computed = any(output.feature.kind not in ("aggregate", "latest") for output in selection.needed())
         return ReadPlan(selection, tuple(entities), column_types(selection), computed)
 

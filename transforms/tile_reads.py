@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +22,27 @@ Ints = npt.NDArray[np.int64]
 
 
 class TileRow(NamedTuple):
-    """Answers of one block for one key.
+    """Answers of one or more blocks for one key.
 
     Attributes:
         values: of each output, defaults filled in.
-        codes: numbers of `STATUSES`.
+        codes: numbers of `STATUSES`; None where all are PRESENT.
         times: newest event time in each output's window, µs.
     """
 
     values: tuple[Any, ...]
-    codes: tuple[int, ...]
+    codes: tuple[int, ...] | None
     times: tuple[int, ...]
+
+    @staticmethod
+    def joined(rows: Sequence[TileRow]) -> TileRow:
+        """The answers of all rows, one after the other, as one row."""
+        codes = None
+        if any(row.codes is not None for row in rows):
+            every = [(PRESENT,) * len(row.values) if row.codes is None else row.codes for row in rows]
+            codes = tuple(chain.from_iterable(every))
+        values = tuple(chain.from_iterable([row.values for row in rows]))
+        return TileRow(values, codes, tuple(chain.from_iterable([row.times for row in rows])))
 
 
 class TileReads:
@@ -57,7 +68,6 @@ class TileReads:
         defaults = tuple(column.default for column in self.columns)
         self.null = TileRow(defaults, (NOT_FOUND,) * len(self.columns), times)
         self._bounds: tuple[int, int, list[int], list[int]] = (0, 0, [], [])
-        self.present = (PRESENT,) * len(self.columns)
 
     @staticmethod
     def serves(outputs: Sequence[Output]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from serving.stores.base import SEALED, CellReader, OnlineStore, Slice
@@ -29,23 +29,29 @@ class CellRow(NamedTuple):
     blob: bytes
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Cells of one entity to be read: every slice of every key."""
+class Asked(NamedTuple):
+    """Cells of one entity to be read: every slice of every key.
+
+    Attributes:
+        entity: its name.
+        keys: entity keys.
+        blocks: block of each slice, each once.
+        firsts: start (µs) of the first cell wanted of each slice.
+    """
 
     entity: str
     keys: Sequence[bytes]
-    slices: Sequence[Slice]
+    blocks: tuple[str, ...]
+    firsts: Sequence[int]
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """What one snapshot of a store holds of what was asked for.
 
     Attributes:
         cells: for each `Asked`, rows in the order of `CellRow`, sorted by key and, within a key, by slice.
         marks: block -> lane text -> offset, the seals under `SEALED`.
-        lanes: text of each lane that a row names.
+        lanes: text of each lane that a row names; those of cells only where all marks are wanted.
     """
 
     cells: Sequence[Sequence[tuple[int, int, int, Any, int, bytes]]]
@@ -53,11 +59,18 @@ class Rows:
     lanes: Mapping[Any, str]
 
 
+class Wanted(Enum):
+    """Which marks are read with the cells."""
+
+    SEALS = 1
+    ALL = 2
+
+
 class RowReader(Protocol):
     """Reads cells and marks of one snapshot."""
 
-    def read(self, asked: Sequence[Asked], seals_only: bool = False) -> Rows:
-        """Cells, and the marks of all blocks among the slices, or of them the seals only.
+    def read(self, asked: Sequence[Asked], marks: Wanted) -> Rows:
+        """Cells, and marks of all blocks among the slices.
 
         The cells read hold at least what the marks say; both are of one snapshot where the store has transactions.
         """
@@ -82,18 +95,19 @@ class SnapshotRows:
     def __init__(self, store: CellReader) -> None:
         self._store = store
 
-    def read(self, asked: Sequence[Asked], seals_only: bool = False) -> Rows:
+    def read(self, asked: Sequence[Asked], marks: Wanted) -> Rows:
         """See `RowReader`."""
-        blocks = list(dict.fromkeys(part.block for each in asked for part in each.slices))
-        marks: dict[str, dict[str, int]] = {block: {} for block in blocks}
+        blocks = list(dict.fromkeys(block for each in asked for block in each.blocks))
+        known: dict[str, dict[str, int]] = {block: {} for block in blocks}
         cells: list[list[tuple[int, int, int, Any, int, bytes]]] = []
         with self._store.snapshot() as snapshot:
             for mark in snapshot.marks(blocks):
-                if not seals_only or mark.lane == SEALED:
-                    marks[mark.log][mark.lane] = mark.offset
+                if marks is Wanted.ALL or mark.lane == SEALED:
+                    known[mark.log][mark.lane] = mark.offset
             for each in asked:
-                found = snapshot.read(each.entity, each.keys, each.slices)
+                slices = [Slice(block, first) for block, first in zip(each.blocks, each.firsts, strict=True)]
+                found = snapshot.read(each.entity, each.keys, slices)
                 columns = (found.key.tolist(), found.slice.tolist(), found.tile.tolist())
                 rows = zip(*columns, found.lane, found.version.tolist(), found.blob, strict=True)
-                cells.append(sorted(rows, key=lambda row: row[:2]))
-        return Rows(cells, marks, {row[3]: row[3] for rows in cells for row in rows})
+                cells.append(sorted(rows, key=lambda row: row[:4]))
+        return Rows(cells, known, {row[3]: row[3] for rows in cells for row in rows})

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from serving.stores.base import SEALED
-from serving.stores.row_reads import Asked, Rows
+from serving.stores.row_reads import Asked, Rows, Wanted
 from serving.stores.sqlite_file import SqliteFile
 from serving.stores.sqlite_rows import Names, quoted
 
@@ -27,108 +27,109 @@ class SqliteRowReader:
 
     def __init__(self, file: SqliteFile, blocks: Names, lanes: Names) -> None:
         self._file, self._blocks, self._lanes = file, blocks, lanes
+        self._numbers: dict[tuple[str, ...], list[int | None]] = {}
 
-    def read(self, asked: Sequence[Asked], seals_only: bool = False) -> Rows:
+    def read(self, asked: Sequence[Asked], marks: Wanted) -> Rows:
         """See `RowReader`."""
         connection = self._file.acquire()
         try:
-            return self._read(connection, asked, seals_only)
+            if len(asked) > 1 or len(asked[0].keys) > _BATCH or asked[0].blocks not in self._numbers:
+                connection.execute("BEGIN")
+            return self._read(connection, asked, marks)
         except sqlite3.Error as error:
             raise self._file.refusal(error) from error
         finally:
             self._file.release(connection)
 
-    def _read(self, connection: sqlite3.Connection, asked: Sequence[Asked], seals_only: bool) -> Rows:
-        single = len(asked) == 1 and len(asked[0].keys) <= _BATCH
-        numbers = [self._numbers(connection, each) for each in asked]
-        if not single or any(None in each for each in numbers):
-            connection.execute("BEGIN")
-            numbers = [self._numbers(connection, each) for each in asked]
-        names = {
-            number: part.block
-            for each, of in zip(asked, numbers, strict=True)
-            for number, part in zip(of, each.slices, strict=True)
-        }
-        blocks = [number for number in names if number is not None]
-        sealed = self._lanes.find(connection, SEALED) if seals_only else None
-        cells = []
-        found: list[Any] = []
-        for place, (each, of) in enumerate(zip(asked, numbers, strict=True)):
-            marked = blocks if place == 0 else []
-            rows = self._cells(connection, each, of, marked, sealed)
+    def _read(self, connection: sqlite3.Connection, asked: Sequence[Asked], marks: Wanted) -> Rows:
+        known: dict[str, dict[str, int]] = {block: {} for each in asked for block in each.blocks}
+        cells, texts = [], dict[int, str]()
+        for each in asked:
+            numbers = self._numbers_of(connection, each.blocks)
+            rows = self._rows(connection, each, numbers, marks)
             end = len(rows)
             while end and rows[end - 1][0] == _MARK:
                 end -= 1
-            found += rows[end:]
-            cells.append(rows[:end] if end < len(rows) else rows)
-        marks: dict[str, dict[str, int]] = {part.block: {} for each in asked for part in each.slices}
-        texts = self._texts(connection, [row[3] for row in found])
-        for row in found:
-            marks[names[row[1]]][texts[row[3]]] = row[4]
-        if not seals_only:
-            texts = self._texts(connection, [row[3] for rows in cells for row in rows])
-        return Rows(cells, marks, texts)
+            names = dict(zip(numbers, each.blocks, strict=True))
+            if marks is Wanted.SEALS:
+                for _, block, _, _, offset, _ in rows[end:]:
+                    known[names[block]][SEALED] = offset
+            else:
+                texts |= self._texts(connection, {row[3] for row in rows})
+                for _, block, _, lane, offset, _ in rows[end:]:
+                    known[names[block]][texts[lane]] = offset
+            del rows[end:]
+            cells.append(rows)
+        return Rows(cells, known, texts)
 
-    def _numbers(self, connection: sqlite3.Connection, asked: Asked) -> list[int | None]:
-        return [self._blocks.find(connection, part.block) for part in asked.slices]
+    def _numbers_of(self, connection: sqlite3.Connection, blocks: tuple[str, ...]) -> list[int | None]:
+        """Numbers of blocks, None for those that nobody has written to yet."""
+        numbers = self._numbers.get(blocks)
+        if numbers is None:
+            numbers = [self._blocks.find(connection, block) for block in blocks]
+            if None not in numbers:
+                self._numbers[blocks] = numbers
+        return numbers
 
-    def _texts(self, connection: sqlite3.Connection, lanes: Sequence[int]) -> dict[int, str]:
-        distinct = list(dict.fromkeys(lanes))
+    def _texts(self, connection: sqlite3.Connection, lanes: set[int]) -> dict[int, str]:
+        distinct = list(lanes)
         return dict(zip(distinct, self._lanes.texts(connection, distinct), strict=True))
 
-    def _cells(
+    def _rows(
+        self, connection: sqlite3.Connection, asked: Asked, numbers: Sequence[int | None], marks: Wanted
+    ) -> list[Any]:
+        """Rows of one entity, then a row (`_MARK`, block, 0, lane, offset, None) of each mark."""
+        slices: list[Any] = []
+        for number, first in zip(numbers, asked.firsts, strict=True):
+            slices += (number, first)
+        keys, begin = asked.keys, 0
+        rows: list[Any] = []
+        while len(keys) - begin > _BATCH:
+            found = self._statement(connection, asked, keys[begin : begin + _BATCH], slices, (), marks)
+            rows += [(row[0] + begin, *row[1:]) for row in found]
+            begin += _BATCH
+        found = self._statement(connection, asked, keys[begin:], slices, numbers, marks)
+        if not begin:
+            return found
+        return rows + [row if row[0] == _MARK else (row[0] + begin, *row[1:]) for row in found]
+
+    def _statement(
         self,
         connection: sqlite3.Connection,
         asked: Asked,
-        numbers: Sequence[int | None],
-        marked: Sequence[int],
-        sealed: int | None,
+        keys: Sequence[bytes],
+        slices: Sequence[Any],
+        blocks: Sequence[int | None],
+        marks: Wanted,
     ) -> list[Any]:
-        """Rows of one entity, then a row (`_MARK`, block, 0, lane, offset, None) of each mark."""
-        rest: list[Any] = []
-        for number, part in zip(numbers, asked.slices, strict=True):
-            rest += (number, part.first)
-        rows: list[Any] = []
-        for begin in range(0, max(len(asked.keys), 1), _BATCH):
-            keys = asked.keys[begin : begin + _BATCH]
-            last = begin + _BATCH >= len(asked.keys)
-            size = 1 << max(len(keys) - 1, 0).bit_length()
-            parameters = [*keys, *[None] * (size - len(keys)), *rest]
-            marks = ""
-            if last and marked:
-                marks = "one lane" if sealed is not None else "all"
-                parameters += marked
-                if sealed is not None:
-                    parameters.append(sealed)
-            query = _statement(asked.entity, size, len(numbers), len(marked) if last else 0, marks)
-            try:
-                part_rows = connection.execute(query, parameters).fetchall()
-            except sqlite3.OperationalError as error:
-                if "no such table: cells_" not in str(error):
-                    raise
-                query = _statement("", 0, 0, len(marked) if last else 0, marks)
-                part_rows = connection.execute(query, parameters[size + len(rest) :]).fetchall() if marks else []
-            if begin:
-                part_rows = [row if row[0] == _MARK else (row[0] + begin, *row[1:]) for row in part_rows]
-            rows += part_rows
-        return rows
+        count = len(keys)
+        size = count if count <= 1 else 1 << (count - 1).bit_length()
+        parameters = [*keys, *[None] * (size - count), *slices] if size else []
+        of_marks = [*blocks, self._lanes.find(connection, SEALED)] if marks is Wanted.SEALS and blocks else [*blocks]
+        query = _query(asked.entity, size, len(asked.blocks), len(blocks), marks)
+        try:
+            return connection.execute(query, parameters + of_marks).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error) or asked.entity not in str(error):
+                raise
+            return connection.execute(_query(asked.entity, 0, 0, len(blocks), marks), of_marks).fetchall()
 
 
 @lru_cache(maxsize=512)
-def _statement(entity: str, keys: int, slices: int, blocks: int, marks: str) -> str:
-    """Cells of the keys in the slices; then the marks of the blocks, of all lanes or of one lane."""
+def _query(entity: str, keys: int, blocks: int, marked: int, marks: Wanted) -> str:
+    """Cells of the keys in the blocks; then marks of some blocks, of all lanes or the seals."""
     parts = []
     if keys:
         asked = ", ".join(f"({number}, ?)" for number in range(keys))
-        wanted = ", ".join(f"({number}, ?, ?)" for number in range(slices))
+        wanted = ", ".join(f"({number}, ?, ?)" for number in range(blocks))
         parts.append(
-            f"SELECT asked.column1, wanted.column1, cell.tile, cell.lane, cell.version, cell.blob "
+            "SELECT asked.column1, wanted.column1, cell.tile, cell.lane, cell.version, cell.blob "
             f"FROM (VALUES {asked}) AS asked CROSS JOIN (VALUES {wanted}) AS wanted "
             f"CROSS JOIN {quoted(entity)} AS cell ON cell.key = asked.column2 AND cell.block = wanted.column2 "
             "AND cell.tile >= wanted.column3"
         )
-    if marks:
-        lane = " AND lane = ?" if marks == "one lane" else ""
-        holes = ", ".join("?" * blocks)
+    if marked:
+        lane = " AND lane = ?" if marks is Wanted.SEALS else ""
+        holes = ", ".join("?" * marked)
         parts.append(f"SELECT {_MARK}, log, 0, lane, offset, NULL FROM marks WHERE log IN ({holes}){lane}")
-    return " UNION ALL ".join(parts)
+    return " UNION ALL ".join(parts) or "SELECT 1 WHERE 0"
