@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.project import Project
-from schemas.errors import RequestError
+from schemas.errors import RequestError, StoreError
 from serving.audit import Audit, AuditReport
 from serving.deployment import Deployment
 from serving.log import LoggedAnswer, ServingLog
@@ -68,7 +68,10 @@ class ServingCalls:
         """Features now; the answer goes to the serving log, unless the settings sample it away."""
         clock = self._project.clock.now()
         logs = self._share >= 1 or (self._share > 0 and self._random.random() < self._share)
-        answer = read.get(keys, request, now, clock, marked=logs)
+        try:
+            answer = read.get(keys, request, now, clock, marked=logs)
+        except StoreError as error:
+            raise self._project.stores.named(error) from error
         if logs:
             self._served().append(partial(logged, read.selection, answer, clock))
         return answer.features
@@ -93,9 +96,9 @@ class ServingCalls:
 
     def close(self) -> None:
         """Writes what is held of the log."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     def _served(self) -> ServingLog:
         if self._log is None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from pipelines.settings import Settings
 from pipelines.topics import EmbeddedTopics
+from schemas.errors import StoreError, TwinbeamError
 from serving.stores.base import OnlineStore
 from serving.stores.offline import OfflineStore
 from serving.stores.sqlite import SqliteStore
+from serving.stores.sqlite_file import REFILL
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Stores:
             StoreError: it cannot be opened.
         """
         return SqliteStore(self.online_path, timeout=self.online_timeout)
+
+    def named(self, error: TwinbeamError) -> TwinbeamError:
+        """An error of the stores; that of a cell or state, which knows no file, with the file and the way back."""
+        if isinstance(error, StoreError) and str(error).startswith(("a cell ", "a state ")):
+            return StoreError(f"{self.online_path}: {error}; if no later release wrote it, {REFILL}")
+        return error
 
     def topics(self) -> EmbeddedTopics:
         """Opens the embedded broker."""

@@ -23,6 +23,7 @@ from pipelines.monitor import Monitor
 from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
 from pipelines.views import SourceViews
+from schemas.errors import StoreError
 from schemas.lane import Lane
 from transforms.columns import integers
 
@@ -117,7 +118,10 @@ class Work:
 
     def flush_online(self, everything: bool = False) -> None:
         """Folds and writes what bundles brought, if it is due or everything is wanted."""
-        self.fold.flush(self._stored, everything)
+        try:
+            self.fold.flush(self._stored, everything)
+        except StoreError as error:
+            raise self.job.stores.named(error) from error
 
     def flush_offline(self, everything: bool = False) -> None:
         """Commits what is held, if it is due or everything is wanted."""

@@ -121,13 +121,23 @@ class ServingLog:
                 raise
 
     def close(self) -> None:
-        """Commits what is held and ends; may be called twice."""
+        """Commits what is held and ends; may be called twice.
+
+        Raises:
+            StoreError: the offline store cannot be written; what was held can never be audited.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._writer is not None:
             self._writer.join()
-        self.flush()
+        try:
+            self.flush()
+        except StoreError as error:
+            raise StoreError(
+                f"serving log: {len(self._held)} answers were given and could not be logged, so no audit will see "
+                f"them: {error}"
+            ) from error
 
     def read(self, since: int | None = None, until: int | None = None) -> Iterator[LoggedAnswer]:
         """Committed answers in the order of their times.

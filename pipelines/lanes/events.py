@@ -78,16 +78,18 @@ class EventsReader:
         start = self._offset
         while start < self._end:
             self._span_end = min(start + CHUNK_OFFSETS, self._end)
-            span = (lane.text, start, self._span_end)
-            rows = self._offline.read(self._table, filter=_between(lane, start, self._span_end), span=span)
+            rows = self._read(None, lane, start, self._span_end)
             if rows.num_rows:
                 return rows.sort_by("_offset")
-            rest = (lane.text, self._span_end, self._end)
-            found = self._offline.read(self._table, ["_offset"], _between(lane, self._span_end, self._end), span=rest)
-            first = pc.min(found.column(0)).as_py()
+            first = pc.min(self._read(["_offset"], lane, self._span_end, self._end).column("_offset")).as_py()
             start = self._end if first is None else int(first)
         self._span_end = self._end
         return self._offline.schema(self._table).empty_table()
+
+    def _read(self, columns: list[str] | None, lane: Lane, start: int, end: int) -> pa.Table:
+        """Stored events of a lane from an offset to another."""
+        within = [("_lane", lane.text, lane.text), ("_offset", start, end - 1)]
+        return self._offline.read(self._table, columns, _between(lane, start, end), within=within)
 
     def _batch(self, envelope: Envelope, rows: pa.Table) -> pa.RecordBatch:
         try:

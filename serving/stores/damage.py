@@ -72,6 +72,11 @@ def broken_log(folder: Path) -> str | None:
     checkpoints = [path for path in log.glob("*.checkpoint*.parquet") if path.stat().st_size]
     first = max((int(path.name[:20]) + 1 for path in checkpoints), default=0)
     later = [version for version in versions if version >= first]
+    if not checkpoints and later and later[0]:
+        return (
+            f"the checkpoint that {log / _CHECKPOINT} names is missing, and so are the entries of its log before "
+            f"{_entry(folder, later[0])}"
+        )
     for expected, version in zip(range(first, first + len(later)), later, strict=True):
         if version != expected:
             return f"there is a gap in its log: {_entry(folder, expected)} is missing"
