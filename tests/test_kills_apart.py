@@ -95,7 +95,7 @@ def test_a_publisher_killed_in_the_middle_loses_and_tears_nothing(
         run = workers.start(kill_workers.publisher, path, life, first, sizes, acknowledged)
         if chance.random() < 0.8:
             before = topics.ends("log")
-            eventually(lambda before=before: topics.ends("log") != before)  # type: ignore[misc]
+            eventually(lambda run=run, before=before: topics.ends("log") != before or not run.is_alive())  # type: ignore[misc]
         time.sleep(chance.random() * 0.12)
         workers.kill(run)
     topics.publish("log", [None], [json.dumps([-1, 0, 0]).encode()], now=0)
@@ -139,7 +139,8 @@ def test_readers_killed_in_the_middle_change_nothing(project: Make, workers: Wor
                 platform.publish("buys", events)
                 sent += len(events)
                 assert platform.run_stream(until="caught_up").events == len(events)
-            eventually(lambda before=before: len(asked.read_bytes()) > before)  # type: ignore[misc]
+            first = readers[0]
+            eventually(lambda run=first, before=before: len(asked.read_bytes()) > before or not run.is_alive())  # type: ignore[misc]
             workers.kill(*readers)
         answers = platform.get(["totals:count"], keys, now="latest").to_dict()["totals:count"]
         assert answers == [len(range(user, sent, 9)) for user in range(9)]
