@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ def main() -> None:
     for name in names:
         if name not in MODULES:
             parser.error(f"no bench is called {name!r}; there are {', '.join(MODULES)}")
+    logging.basicConfig(level=logging.ERROR)
     os.environ[TIMES] = str(options.times or (1 if options.scale < 1 else 3))
     here, rows = machine(), list[Measured]()
     for name in names:
