@@ -189,7 +189,7 @@ class OfflineStore:
         Args:
             table: name of a table that exists.
             columns: of its rows; types as they were written.
-            texts: those of them, string columns, that are to come as dictionaries.
+            texts: those of them, string columns, that may come as dictionaries.
             column: a time column by which files and row groups are passed over.
             first: least value wanted, µs; rows below it may come all the same.
             last: greatest value wanted, µs; likewise.
@@ -199,8 +199,11 @@ class OfflineStore:
         """
         place = self._place(table)
         handle = place.open()
-        self._check_files(place, handle, [(column, first, last)], missing=True)
-        return record_batches(place, handle, columns, column, first, last)
+        within = [(column, first, last)]
+        self._check_files(place, handle, within, missing=True)
+        with place.explained():
+            paths = _overlapping(handle, within)
+        return record_batches(place, handle, paths, columns, texts, column, first, last)
 
     def forget(self, table: str, lanes: Sequence[str]) -> int:
         """Deletes the rows of lanes that are given up, and says how many; their positions stay.
