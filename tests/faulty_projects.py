@@ -9,12 +9,16 @@ import contextlib
 import csv
 import io
 import json
+import os
 import pickle
 import random
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -26,10 +30,12 @@ from serving.stores.offline import OfflineStore
 SECOND = 10**6
 START = 1_740_000_000 * SECOND
 USERS = 12
+NOBODY = 65534
 COMPARED = ("events", "rows", "dead_letters")
 NOW = START + 86_400 * SECOND
 WAITING = 5
-DISK, FREE = 6_000, (0, 40, 120, 360)
+DISK, FREE, FREE_OFFLINE = 6_000, (0, 40), (0, 12)
+READ_ONLY = (("store",), ("store/offline",), ("store/online.db", "store/topics.db"))
 WRITING = (
     ("publish", "purchases", "{project}/more.jsonl"),
     ("get", "all_features", "user_id=1"),
@@ -195,19 +201,23 @@ def moved_away(*paths: Path) -> None:
                 each.rename(target)
 
 
-# Scenes are played in a mount namespace of their own by `python -m tests.faulty_projects SCENE FOLDER`. FOLDER has the
-# project `base` and the pickled states `reference0` and `reference1`, of undisturbed runs without and with one event
-# more. What commands said is printed as JSON.
+# Scenes are played by `python -m tests.faulty_projects SCENE FOLDER`, those that mount in a namespace of their own.
+# FOLDER has the project `base` and the pickled states `reference0` and `reference1`, of undisturbed runs without and
+# with one event more. What commands said is printed as JSON.
 
 
 def full_disk(folder: Path) -> list[str]:
-    """A disk with more and more room: every command does its work or says that it cannot, and nothing is lost."""
+    """A disk with more and more room: every command does its work or says that it cannot, and nothing is lost.
+
+    It is the disk of the whole project, then that of the offline store alone.
+    """
     said: list[str] = []
-    for free in FREE:
-        disk = folder / f"disk{free}"
-        disk.mkdir()
+    for part, free in [*(("", free) for free in FREE), *(("store/offline", free) for free in FREE_OFFLINE)]:
+        project = folder / f"disk{free}{part.replace('/', '')}"
+        disk = project / part
+        disk.mkdir(parents=True)
         mount("mount", "-t", "tmpfs", "-o", f"size={DISK}k", "none", disk)
-        project = copy(folder / "base", disk / "project")
+        shutil.copytree(folder / "base", project, dirs_exist_ok=True)
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(4096)) == 4096:
@@ -223,15 +233,67 @@ def full_disk(folder: Path) -> list[str]:
 
 
 def read_only(folder: Path) -> list[str]:
-    """A store that may be read and not written, whoever asks."""
-    project = copy(folder / "base", folder / "project")
-    store = project / "store"
-    mount("mount", "--bind", store, store)
-    mount("mount", "-o", "remount,ro,bind", store)
+    """A store, or parts of it, that may be read and not written, whoever asks."""
+    said: list[str] = []
+    for number, parts in enumerate(READ_ONLY):
+        project = copy(folder / "base", folder / f"project{number}")
+        places = [project / part for part in parts]
+        for place in places:
+            mount("mount", "--bind", place, place)
+            mount("mount", "-o", "remount,ro,bind", place)
+        acknowledged, spoken = attempts(project)
+        for place in places:
+            mount("umount", place)
+        check(project, folder / f"reference{acknowledged}")
+        said += spoken
+    return said
+
+
+def limited_files(folder: Path) -> list[str]:
+    """Files that may not grow, where no disk can be mounted."""
+    project = copy(folder / "base", folder / "limited")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
     acknowledged, said = attempts(project)
-    mount("umount", store)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     check(project, folder / f"reference{acknowledged}")
     return said
+
+
+def forbidden(folder: Path) -> list[str]:
+    """A store, or parts of it, that this user may not write: for root, whom no mode binds, as somebody else."""
+    said: list[str] = []
+    for number, parts in enumerate(READ_ONLY):
+        with TemporaryDirectory() as place:
+            Path(place).chmod(0o755)
+            project = copy(folder / "base", Path(place) / f"project{number}")
+            each = [path for part in parts for path in [project / part, *(project / part).rglob("*")]]
+            modes = {path: path.stat().st_mode for path in each}
+            if os.geteuid() == 0:
+                for path in [project, *project.rglob("*")]:
+                    os.chown(path, NOBODY, NOBODY)
+            for path in each:
+                path.chmod(modes[path] & ~0o222)
+            with somebody():
+                acknowledged, spoken = attempts(project)
+            for path, mode in modes.items():
+                path.chmod(mode)
+            check(project, folder / f"reference{acknowledged}")
+            said += spoken
+    return said
+
+
+@contextlib.contextmanager
+def somebody() -> Iterator[None]:
+    """As a user whom modes bind."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 def attempts(project: Path) -> tuple[int, list[str]]:
@@ -265,6 +327,8 @@ def mount(*words: str | Path) -> None:
     subprocess.run(list(map(str, words)), check=True)
 
 
+SCENES = {scene.__name__: scene for scene in (full_disk, read_only, limited_files, forbidden)}
+
 if __name__ == "__main__":
-    spoken = json.dumps({"full_disk": full_disk, "read_only": read_only}[sys.argv[1]](Path(sys.argv[2])))
+    spoken = json.dumps(SCENES[sys.argv[1]](Path(sys.argv[2])))
     sys.stdout.write(f"{spoken}\n")

@@ -365,31 +365,48 @@ def test_a_file_locked_by_another_process_is_named(project: Path, reference: Any
 # Disks, in a mount namespace of their own: what holds for root too.
 
 
-def played(scene: str, folder: Path) -> list[str]:
-    """What commands said in a scene; skips where this user may not make namespaces."""
-    command = ["unshare", "-rm"]
-    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
-        pytest.skip("this user may not make mount namespaces here")
-    words = [*command, sys.executable, "-m", "tests.faulty_projects", scene, str(folder)]
-    done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600)
+FULL = ("the disk is full", "a limit is reached")
+WRITABLE = ("may use and write", "make the file and its folder writable", "check that this user may write there")
+
+
+def namespaces() -> bool:
+    """Whether this user may mount in a namespace of its own."""
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return shutil.which("unshare") is not None and not subprocess.run(command, capture_output=True).returncode
+
+
+def played(scene: str, base: Path, folder: Path, mounts: bool) -> list[str]:
+    """What commands said in a scene."""
+    for name in ("base", "reference0", "reference1"):
+        (folder / name).symlink_to(base / name)
+    words = [sys.executable, "-m", "tests.faulty_projects", scene, str(folder)]
+    command = ["unshare", "-rm", *words] if mounts else words
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def test_a_full_disk_is_named_and_loses_nothing(base: Path, tmp_path: Path) -> None:
-    for name in ("base", "reference0", "reference1"):
-        (tmp_path / name).symlink_to(base / name)
-    said = played("full_disk", tmp_path)
-    assert all("the disk is full" in text and "free some space, then repeat" in text for text in said)
-    for part in ("topics.db: ", "online.db: ", "offline/"):
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_full_disk_is_named_and_loses_nothing(base: Path, tmp_path: Path, mounted: bool) -> None:
+    if mounted != namespaces() and not (WHOLE and not mounted):
+        pytest.skip("a disk is mounted where this user may do so, else the size of files is limited")
+    said = played("full_disk" if mounted else "limited_files", base, tmp_path, mounted)
+    assert all(any(way in text for way in FULL) and "then repeat" in text for text in said)
+    for part in ("topics.db: ", "online.db: ", *(["offline/manifests: ", "offline/rows/"] if mounted else [])):
         assert any(part in text for text in said), part
 
 
-def test_a_read_only_store_is_named_and_loses_nothing(base: Path, tmp_path: Path) -> None:
-    for name in ("base", "reference0", "reference1"):
-        (tmp_path / name).symlink_to(base / name)
-    said = played("read_only", tmp_path)
-    assert [text.partition(":")[0].split()[0] for text in said] == ["publish", "get", "run", "run", "compact"]
-    for part in ("topics.db: ", "online.db: ", "offline/"):
-        assert any(part in text for text in said), part
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_read_only_store_is_named_and_loses_nothing(base: Path, tmp_path: Path, mounted: bool) -> None:
+    if mounted != namespaces() and not (WHOLE and not mounted):
+        pytest.skip("a disk is mounted where this user may do so, else the modes of files forbid to write")
+    said = played("read_only" if mounted else "forbidden", base, tmp_path, mounted)
+    for project, failing in (
+        ("project0", ["publish", "get", "run batch", "run stream", "compact"]),
+        ("project1", ["get", "run batch", "run stream", "compact"]),
+        ("project2", ["publish", "run batch", "run stream"]),
+    ):
+        mine = [text for text in said if f"/{project}/" in text]
+        assert [text for text, word in zip(mine, failing, strict=True) if not text.startswith(word)] == []
+        assert all(any(way in text for way in WRITABLE) for text in mine)

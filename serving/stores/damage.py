@@ -21,14 +21,14 @@ def witness(folder: Path, version: int) -> None:
 
     The note is an aid: where it cannot be written, the commit stands all the same.
     """
-    with contextlib.suppress(OSError), (folder / NEWEST).open("w", encoding="ascii") as file:
+    with contextlib.suppress(OSError), (folder / NEWEST).open("w", encoding="utf-8") as file:
         file.write(f"{version:020}\n")
 
 
 def witnessed(folder: Path) -> int:
     """The version noted last; -1 if there is no note (or none that can be read)."""
     try:
-        return int((folder / NEWEST).read_text(encoding="ascii"))
+        return int((folder / NEWEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return -1
 
@@ -72,7 +72,7 @@ def broken_log(folder: Path) -> str | None:
     checkpoints = [path for path in log.glob("*.checkpoint*.parquet") if path.stat().st_size]
     first = max((int(path.name[:20]) + 1 for path in checkpoints), default=0)
     later = [version for version in versions if version >= first]
-    if not checkpoints and later and later[0]:
+    if not checkpoints and later and later[0] and (log / _CHECKPOINT).exists():
         return (
             f"the checkpoint that {log / _CHECKPOINT} names is missing, and so are the entries of its log before "
             f"{_entry(folder, later[0])}"
@@ -113,7 +113,7 @@ def note_checksum(path: Path) -> None:
     """Notes the checksum of a data file whose name does not tell it."""
     notes = path.parent / CHECKSUMS
     notes.mkdir(exist_ok=True)
-    (notes / path.name).write_text(checksum(path), encoding="ascii")
+    (notes / path.name).write_text(checksum(path), encoding="utf-8")
 
 
 def file_damage(path: Path, size: int) -> str | None:
@@ -177,7 +177,7 @@ def _known_checksum(path: Path) -> str | None:
     if named is not None:
         return named[1]
     try:
-        return (path.parent / CHECKSUMS / path.name).read_text(encoding="ascii")
+        return (path.parent / CHECKSUMS / path.name).read_text(encoding="utf-8")
     except OSError:
         return None
 

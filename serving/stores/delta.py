@@ -34,6 +34,7 @@ from serving.stores.parquet import sync_file, sync_folder
 _RACES = ("Concurrent transaction failed", "Metadata changed", "concurrent transaction")
 _LEFT_BEHIND = ("Invalid table version", "File not found")
 _ERRNO = re.compile(r"os error (\d+)|errno (\d+)", re.IGNORECASE)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _COMMIT = {"commitInfo": pl.Struct({"operation": pl.String})}
@@ -74,7 +75,7 @@ class Place:
         try:
             yield
         except (DeltaError, PolarsError, PanicException, pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split("\n   0:")[0].split())[:400]
+            reason = " ".join(_COLOURS.sub("", str(error)).split("\n   0:")[0].split())[:400]
             if isinstance(error, CommitFailedError) and any(race in reason for race in _RACES):
                 raise Conflict(f"{self.address}: {reason}") from error
             raise self.refusal(self._told(error, reason)) from error
@@ -172,7 +173,10 @@ class Place:
         numbers = [int(number) for found in _ERRNO.findall(reason) for number in found if number]
         numbers += [error.errno] if isinstance(error, OSError) and error.errno else []
         if any(number in _FULL for number in numbers):
-            return f"the disk is full ({reason}); nothing of this commit was kept: free some space, then repeat"
+            return (
+                f"the disk is full, or a limit is reached ({reason}); nothing of this commit was kept: free some "
+                "space, then repeat"
+            )
         if any(number in _FORBIDDEN for number in numbers):
             return f"{reason}: check that this user may write there and that it is not read-only, then repeat"
         if (found := self._found()) is not None:

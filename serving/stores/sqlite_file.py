@@ -60,8 +60,8 @@ def refusal(path: Path | str, error: sqlite3.Error, timeout: float, read_only: b
         )
     if name.startswith("SQLITE_IOERR"):
         return StoreError(
-            f"{path}: its disk fails ({error}, {name}); nothing of this call was kept: mend the disk, then repeat; if "
-            f"the file is damaged then, {way_back}"
+            f"{path}: its disk fails, or a limit is reached ({error}, {name}); nothing of this call was kept: mend "
+            f"that, then repeat; if the file is damaged then, {way_back}"
         )
     return StoreError(f"{path}: {error}{f' ({name})' if name else ''}; nothing of this call was kept")
 
