@@ -2,7 +2,8 @@
 
 A view's rows lie in the offline store; every contender reads them from there (the Parquet files, with only the columns
 that it needs) and gives one row a spine row, in the order of the spine, as Arrow. Rows come nearly sorted: their event
-times lie up to some minutes before their arrival. Ties are handled by all: rivals sort by time and offset first.
+times lie up to some minutes before their arrival. Ties are handled by all: by the total order of rows (time, arrival,
+lane, offset).
 
 Rivals' windows end at the instant and begin exactly their length before it; ours move their tails in hops and sum
 exactly. Every figure is from a fresh process; run it with `python -m bench.training --scale 0.1` for a quick look.
@@ -11,19 +12,18 @@ exactly. Every figure is from a fresh process; run it with `python -m bench.trai
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench import as_of_case
+from bench.as_of_case import LATEST, WINDOWS
 from bench.measuring import Stopwatch, call, median, run
 from bench.table import Measured, text
 from schemas.entity import Entity
@@ -38,8 +38,6 @@ from twinbeam import agg
 
 DAY = 86_400_000_000
 START, SPAN = 1_767_225_600_000_000, 30 * DAY
-WINDOWS = ("1h", "24h", "7d")
-LATEST = ("amount", "score", "level", "kind")
 CHUNK = 500_000
 RUNS = 3
 
@@ -111,103 +109,33 @@ def make(folder: str, rows: int, spine: int, entities: int, skew: str) -> None:
         store.append(table, [pa.RecordBatch.from_arrays(fields, schema=view.row_schema)], {})
     instants = START + rng.integers(0, SPAN, spine)
     frame = pa.table({"user_id": keys(spine), "t": pa.array(instants, pa.timestamp("us", "UTC"))})
-    pq.write_table(frame, Path(folder) / "spine.parquet")
+    pq.write_table(frame, as_of_case.spine(folder))
 
 
-def files(folder: str) -> list[str]:
-    """The Parquet files of the rows."""
-    return sorted(str(path) for path in Path(folder).glob("offline/rows/**/*.parquet"))
-
-
-def twinbeam(folder: str, what: str) -> pa.Table:
+def twinbeam(folder: str, what: str, threads: int) -> pa.Table:
     """Ours."""
+    assert pa.cpu_count() == threads
     compiled = catalog()
     store = OfflineStore(Path(folder) / "offline")
     selection = compiled.select(features(what))
-    return training_set(store, selection, str(Path(folder) / "spine.parquet"), time="t").to_arrow()
+    return training_set(store, selection, as_of_case.spine(folder), time="t").to_arrow()
 
 
-def polars(folder: str, what: str) -> pa.Table:
-    """`join_asof` after a sort by time and offset; `rolling` over rows and spine together, one call a window."""
-    spine = pl.read_parquet(Path(folder) / "spine.parquet").with_row_index("i")
-    rows = pl.scan_parquet(files(folder))
-    if what == "latest":
-        right = rows.select("user_id", "_event_time", "_offset", *LATEST).collect().sort("_event_time", "_offset")
-        left = spine.sort("t")
-        joined = left.join_asof(
-            right.drop("_offset"), left_on="t", right_on="_event_time", by="user_id", check_sortedness=False
-        )
-        return joined.sort("i").to_arrow()
-    events = rows.select("user_id", t="_event_time", amount="amount", i=pl.lit(None, pl.UInt32)).collect()
-    asked = spine.select("user_id", "t", pl.lit(None, pl.Float64).alias("amount"), "i")
-    both = pl.concat([events, asked]).sort("user_id", "t")
-    del events, asked
-    out = [spine]
-    for window in WINDOWS:
-        amount = pl.col("amount")
-        rolled = both.rolling("t", period=window, group_by="user_id", closed="both").agg(
-            amount.count().alias(f"count_{window}"),
-            amount.sum().alias(f"sum_{window}"),
-            amount.mean().alias(f"mean_{window}"),
-            amount.max().alias(f"max_{window}"),
-        )
-        rolled = rolled.drop("user_id", "t").with_columns(both["i"]).filter(pl.col("i").is_not_null())
-        out.append(rolled.sort("i").drop("i"))
-    return pl.concat(out, how="horizontal").to_arrow()
-
-
-def duck(folder: str, what: str) -> pa.Table:
-    """`ASOF JOIN` on the last row of each time; for windows, aggregates over one join by entity and range."""
-    connection = duckdb.connect()
-    connection.sql(f"SET threads = {pl.thread_pool_size()}")
-    connection.sql(f"CREATE VIEW r AS SELECT * FROM read_parquet({files(folder)})")
-    connection.sql(f"CREATE VIEW s AS SELECT *, row_number() OVER () AS i FROM '{folder}/spine.parquet'")
-    if what == "latest":
-        newest = ", ".join(f"arg_max({name}, _offset) AS {name}" for name in LATEST)
-        return connection.sql(
-            f"WITH n AS (SELECT user_id, _event_time, {newest} FROM r GROUP BY 1, 2) SELECT s.*, n.* EXCLUDE (user_id)"
-            " FROM s ASOF LEFT JOIN n ON s.user_id = n.user_id AND s.t >= n._event_time ORDER BY i"
-        ).to_arrow_table()
-    frames = ", ".join(
-        f"w{window} AS (PARTITION BY user_id ORDER BY t RANGE BETWEEN INTERVAL {period} PRECEDING AND CURRENT ROW)"
-        for window, period in zip(WINDOWS, ("1 HOUR", "24 HOURS", "7 DAYS"), strict=True)
-    )
-    values = ", ".join(
-        f"{call}(amount) OVER w{window} AS {call}_{window}"
-        for call in ("count", "sum", "avg", "max")
-        for window in WINDOWS
-    )
-    both = "SELECT user_id, _event_time AS t, amount, NULL AS i FROM r UNION ALL SELECT user_id, t, NULL, i FROM s"
-    return connection.sql(
-        f"SELECT * FROM (SELECT i, user_id, t, {values} FROM ({both}) WINDOW {frames}) WHERE i IS NOT NULL ORDER BY i"
-    ).to_arrow_table()
-
-
-def pandas(folder: str, what: str) -> pa.Table:
-    """`merge_asof` after a sort by time and offset."""
-    columns = ["user_id", "_event_time", "_offset", *LATEST]
-    right = pq.read_table(files(folder)[0] if len(files(folder)) == 1 else files(folder), columns=columns).to_pandas()
-    left = pq.read_table(f"{folder}/spine.parquet").to_pandas()
-    right = right.sort_values(["_event_time", "_offset"])
-    joined = pd.merge_asof(
-        left.reset_index().sort_values("t"), right, left_on="t", right_on="_event_time", by="user_id"
-    )
-    return pa.Table.from_pandas(joined.sort_values("index"), preserve_index=False)
-
-
-CONTENDERS: Mapping[str, Callable[[str, str], pa.Table]] = {
-    "twinbeam": twinbeam,
-    "polars": polars,
-    "DuckDB": duck,
-    "pandas": pandas,
+CONTENDERS = {
+    "twinbeam": "bench.training:twinbeam",
+    "polars": "bench.polars_joins:join",
+    "DuckDB": "bench.duckdb_joins:join",
+    "pandas": "bench.pandas_joins:join",
 }
 
 
 def contend(who: str, folder: str, what: str, threads: int) -> dict[str, float]:
     """One contender, in this process: seconds, CPU seconds and rows."""
     pa.set_cpu_count(threads)
+    module, name = CONTENDERS[who].split(":")
+    join = getattr(importlib.import_module(module), name)
     with Stopwatch() as watch:
-        rows = len(CONTENDERS[who](folder, what))
+        rows = len(join(folder, what, threads))
     return watch.to_json() | {"rows": rows}
 
 

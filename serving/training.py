@@ -16,7 +16,7 @@ from serving.tables import rows_table
 from transforms.answers import Answer
 from transforms.assembly import assemble
 from transforms.features import Features
-from transforms.requests import Request, read_request, role_keys, spine_instants
+from transforms.requests import Request, key_columns, read_request, spine_instants
 from transforms.row_pool import PartAnswers, RowPool
 from transforms.selection import Output, Selection
 from transforms.view import CompiledView
@@ -106,7 +106,7 @@ def _role(
     """Answers of one role, part by part of the entities, so that memory stays bounded."""
     view = outputs[0].view
     assert view is not None
-    keys = role_keys(outputs[0], request)
+    keys = list(key_columns(outputs[0], request).values())
     table = rows_table(view.name, view.rows_fingerprint)
     total = offline.count(table) if offline.exists(table) else 0
     features = list({output.feature.name: output.feature for output in outputs}.values())

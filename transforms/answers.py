@@ -78,7 +78,8 @@ def latest_answer(values: pa.Array, times: Ints, deleted: Bools, instants: Ints,
         ttl: greatest legal age in µs (inclusive), or None.
     """
     found = (times != NO_TIME) & ~deleted
-    times = np.where(found, times, NO_TIME)
+    if not found.all():
+        times = np.where(found, times, NO_TIME)
     null = flags(values.is_null())
     statuses = np.where(null, NULL_VALUE, PRESENT).astype(np.uint8)
     if ttl is not None:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from transforms.answers import Answer
 from transforms.feature import Feature
 from transforms.range_values import ENDS
-from transforms.sorted_history import JoinRules, Requests, SortedHistory
-from transforms.spine import Spine
+from transforms.join_rules import JoinRules, Requests
+from transforms.sorted_history import SortedHistory
+from transforms.spine import Spine, decoded_keys
 from transforms.tiles import StateFold
 from transforms.view import CompiledView
 
@@ -69,20 +70,20 @@ class History:
     def __init__(
         self, view: CompiledView, rows: pa.Table, keys: pa.BinaryArray, instants: Ints, strict: bool, known: str
     ) -> None:
-        spine = Spine(view.key_types, keys, instants)
+        spine = Spine(decoded_keys(view.key_types, keys), instants)
         codes = spine.find([rows.column(name) for name in view.key_names])
         asked = codes != spine.nobody
         if not asked.all():
             rows, codes = rows.filter(pa.array(asked)), codes[asked]
         requests = Requests(spine.codes, spine.instants, spine.null)
-        self._sorted = SortedHistory(JoinRules(view, strict, known == "arrival"), rows, codes, requests)
-        self._back = np.empty(len(spine), np.int64)
-        self._back[spine.order] = np.arange(len(spine))
+        back = np.empty(len(spine), np.int64)
+        back[spine.order] = np.arange(len(spine))
+        self._sorted = SortedHistory(JoinRules(view, strict, known == "arrival"), rows, codes, requests, back)
 
     def answer(self, feature: Feature) -> Answer:
         """Answer of a stored (aggregate or latest) feature for every request."""
-        return self._sorted.answer(feature, self._back)
+        return self._sorted.answer(feature)
 
     def coincident(self) -> npt.NDArray[np.bool_]:
         """Requests at whose very instant (to the µs) their key has a row."""
-        return self._sorted.coincident()[self._back]
+        return self._sorted.coincident()

@@ -19,8 +19,9 @@ from transforms.asof import columns_read, joined_columns
 from transforms.columns import integers
 from transforms.feature import Feature
 from transforms.line import Line
-from transforms.sorted_history import JoinRules, Requests, SortedHistory
-from transforms.spine import Spine
+from transforms.join_rules import JoinRules, Requests
+from transforms.sorted_history import SortedHistory
+from transforms.spine import Spine, plain_keys
 from transforms.view import CompiledView
 from transforms.windows import BEGINNING, bounds
 
@@ -54,7 +55,7 @@ class RowPool:
     Args:
         view: the compiled view.
         features: aggregate and latest features of it that are asked for.
-        keys: `pa.BinaryArray[n]`, the requests' entity keys; null for a null key.
+        keys: columns of the requests' entity key, `pa.Array[n]` each.
         instants: int64[n], µs.
         strict: whether events at the instant itself are left out.
         known: "event" (all rows) or "arrival" (rows that had arrived at the instant).
@@ -72,7 +73,7 @@ class RowPool:
         self,
         view: CompiledView,
         features: Sequence[Feature],
-        keys: pa.BinaryArray,
+        keys: Sequence[pa.Array],
         instants: Ints,
         strict: bool,
         known: str,
@@ -87,15 +88,15 @@ class RowPool:
             if name not in view.key_names and pa.types.is_string(view.row_schema.field(name).type)
         )
         self.span = _span(features, instants)
-        self._newest = known == "event" and total > 2 * len(keys) and all(one.state is None for one in features)
+        self._newest = known == "event" and total > 2 * len(instants) and all(one.state is None for one in features)
         self._parts = 1 if self._newest else max(1, -(-total // min(PART, at_once)))
         self.passes = 1 if self._newest else max(1, -(-total // at_once))
-        self._spine = Spine(view.key_types, keys, instants, self._parts)
+        self._spine = Spine(plain_keys(keys), instants, self._parts)
         read = columns_read(view, features)
         self._back: Ints | None = None
         if self._parts == 1:
-            self._back = np.empty(len(keys), np.int64)
-            self._back[self._spine.order] = np.arange(len(keys))
+            self._back = np.empty(len(instants), np.int64)
+            self._back[self._spine.order] = np.arange(len(instants))
         self._dropped = [name for name in view.key_names if name not in read]
         self._empty = pa.schema([view.row_schema.field(name) for name in self.columns]).empty_table()
 
@@ -109,18 +110,20 @@ class RowPool:
         mine = range(number * self._parts // self.passes, (number + 1) * self._parts // self.passes)
         held: dict[int, list[pa.Table]] = {part: [] for part in mine}
         pending: list[pa.RecordBatch] = []
+        nothing = True
         for batch in batches:
             pending.append(batch)
             if sum(map(len, pending)) >= FLUSH:
                 self._take_in(pa.Table.from_batches(pending), held)
-                pending = []
-        self._take_in(pa.Table.from_batches(pending) if pending else self._empty, held)
+                pending, nothing = [], False
+        if pending or nothing:
+            self._take_in(pa.Table.from_batches(pending) if pending else self._empty, held)
         return [self._answers(part, held.pop(part)) for part in mine]
 
     def join(self, parts: Sequence[PartAnswers]) -> tuple[dict[str, Answer], Bools]:
         """Answers of all parts in the order of the requests, and which requests coincide; empties the parts."""
         if self._back is not None:
-            return parts[0].answers, parts[0].coincident[self._back]
+            return parts[0].answers, parts[0].coincident
         order = np.concatenate([self._spine.order[part.places] for part in parts])
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
@@ -174,8 +177,9 @@ class RowPool:
     def _answers(self, part: int, tables: list[pa.Table]) -> PartAnswers:
         places, rows = self._spine.part(part), _together(tables)
         requests = Requests(self._spine.codes[places], self._spine.instants[places], self._spine.null[places])
-        history = SortedHistory(self._rules, rows.drop_columns([_CODE]), integers(rows.column(_CODE)), requests)
-        answers = {feature.name: history.answer(feature, self._back) for feature in self._features}
+        rows, codes = rows.drop_columns([_CODE]), integers(rows.column(_CODE))
+        history = SortedHistory(self._rules, rows, codes, requests, self._back)
+        answers = {feature.name: history.answer(feature) for feature in self._features}
         return PartAnswers(places, answers, history.coincident())
 
 

@@ -13,6 +13,7 @@ from schemas.window import Window
 from transforms.accumulators.base import Finished, Inputs
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
 from transforms.feature import Feature
+from transforms.join_rules import JoinRules, Requests
 from transforms.line import Line
 from transforms.range_values import (
     ENDS,
@@ -29,49 +30,11 @@ from transforms.range_values import (
 )
 from transforms.ranges import Extremes, expand
 from transforms.tiles import StateFold
-from transforms.view import CompiledView
 from transforms.windows import bounds
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 PAIRS = 1 << 21
-
-
-@dataclass(frozen=True)
-class Requests:
-    """n requests of an as-of join, in the order (entity, instant).
-
-    Attributes:
-        codes: int64[n], numbers of their entities.
-        instants: int64[n], µs.
-        null: bool[n], whose key is null.
-    """
-
-    codes: Ints
-    instants: Ints
-    null: Bools
-
-
-@dataclass(frozen=True)
-class JoinRules:
-    """How rows and requests are joined, and the folds of the view's states.
-
-    Attributes:
-        view: the view.
-        strict: whether events at the instant itself are left out.
-        by_arrival: whether only rows count that had arrived at the instant.
-    """
-
-    view: CompiledView
-    strict: bool
-    by_arrival: bool
-    _folds: dict[StateSpec, StateFold] = field(default_factory=dict)
-
-    def fold(self, spec: StateSpec) -> StateFold:
-        """The fold of a state, compiled once."""
-        if spec not in self._folds:
-            self._folds[spec] = StateFold.of(spec, self.view)
-        return self._folds[spec]
 
 
 @dataclass
@@ -89,6 +52,16 @@ class _Kept:
     arrivals: tuple[Extremes, Extremes] | None = None
 
 
+@dataclass(frozen=True)
+class _Winners:
+    """The newest row of each request: its place in the line (-1: none), time, whether it is a tombstone; instants."""
+
+    at: Ints
+    times: Ints
+    deleted: Bools
+    instants: Ints
+
+
 class SortedHistory:
     """Answers of a view's stored features for sorted requests.
 
@@ -97,23 +70,26 @@ class SortedHistory:
         rows: rows of the requests' entities, in any order.
         codes: int64[len(rows)], numbers of their entities.
         requests: n requests.
+        back: int64[m], places of the requests to be answered, in that order; None for all of them as they stand.
     """
 
-    def __init__(self, rules: JoinRules, rows: pa.Table, codes: Ints, requests: Requests) -> None:
-        self._rules, self._requests = rules, requests
+    def __init__(
+        self, rules: JoinRules, rows: pa.Table, codes: Ints, requests: Requests, back: Ints | None = None
+    ) -> None:
+        self._rules, self._requests, self._back = rules, requests, back
         self._line = Line(rows, codes)
         self._ranges: dict[Window | None, tuple[Ints, Ints]] = {}
         self._newest: dict[Window | None, Ints] = {}
         self._kept: dict[str | None, _Kept] = {}
         self._values: dict[StateSpec, RangeValues] = {}
         self._times_back: dict[int, tuple[Ints, Ints]] = {}
-        self._winners: tuple[Ints, Bools] | None = None
+        self._winners: _Winners | None = None
 
-    def answer(self, feature: Feature, back: Ints | None = None) -> Answer:
-        """Answer of a stored (aggregate or latest) feature for the requests at the places `back` (all if None)."""
+    def answer(self, feature: Feature) -> Answer:
+        """Answer of a stored (aggregate or latest) feature for every request."""
         if feature.state is None:
-            return self._latest(feature, back)
-        answer = self._aggregate(feature)
+            return self._latest(feature)
+        answer, back = self._aggregate(feature), self._back
         if back is None:
             return answer
         key = id(answer.times)
@@ -127,9 +103,9 @@ class SortedHistory:
         end = self._line.after(codes, instants) if self._rules.strict else self._range(None)[1]
         last = np.maximum(end - 1, 0)
         if not len(self._line):
-            return np.zeros(len(codes), np.bool_)
+            return np.zeros(len(codes) if self._back is None else len(self._back), np.bool_)
         same: Bools = (end > 0) & (self._line.codes[last] == codes) & (self._line.times[last] == instants)
-        return same
+        return same if self._back is None else same[self._back]
 
     def _range(self, window: Window | None) -> tuple[Ints, Ints]:
         """Range of the line, tombstones included, that a window holds of each request's entity."""
@@ -259,35 +235,30 @@ class SortedHistory:
         values = pa.concat_arrays([part.values for part in parts]).take(pa.array(places))
         return Finished(values, np.concatenate([part.overflow for part in parts])[places])
 
-    def _latest(self, feature: Feature, back: Ints | None) -> Answer:
-        (at, deleted), instants = self._winner(), self._requests.instants
-        if back is not None:
-            at, deleted, instants = at[back], deleted[back], instants[back]
-        values = self._line.values(feature.column or "", at)
-        if not len(self._line):
-            nothing = np.full(len(at), NO_TIME)
-            return latest_answer(values, nothing, deleted, instants, None)
-        times = np.where(at < 0, NO_TIME, self._line.times[np.maximum(at, 0)])
-        return latest_answer(values, times, deleted, instants, self._rules.view.ttl)
-
-    def _winner(self) -> tuple[Ints, Bools]:
-        """Place of each request's newest row (-1: none), and whether that is a tombstone."""
+    def _latest(self, feature: Feature) -> Answer:
         if self._winners is None:
-            first, end = self._range(None)
-            line, by_arrival = self._line, self._rules.by_arrival
-            deleted = np.zeros(len(first), np.bool_)
-            at = np.where(end > first, end - 1, -1)
-            if len(line):
-                instants = self._requests.instants
-                if by_arrival:
-                    at = line.arrivals[0].last_at_most(first, end, instants)
-                if self._rules.view.ties == "first":
-                    same = line.first_of_time(np.maximum(at, 0))
-                    same = line.arrivals[0].first_at_most(same, at + 1, instants) if by_arrival else same
-                    at = np.where(at >= 0, same, -1)
-                deleted = line.deleted[np.maximum(at, 0)]
-            self._winners = at, deleted
-        return self._winners
+            self._winners = self._find_winners()
+        won = self._winners
+        values = self._line.values(feature.column or "", won.at)
+        return latest_answer(values, won.times, won.deleted, won.instants, self._rules.view.ttl)
+
+    def _find_winners(self) -> _Winners:
+        line, instants, by_arrival = self._line, self._requests.instants, self._rules.by_arrival
+        first, end = self._range(None)
+        at = np.where(end > first, end - 1, -1)
+        if not len(line):
+            at = at if self._back is None else at[self._back]
+            return _Winners(at, np.full(len(at), NO_TIME), np.zeros(len(at), np.bool_), np.zeros(len(at), np.int64))
+        if by_arrival:
+            at = line.arrivals[0].last_at_most(first, end, instants)
+        if self._rules.view.ties == "first":
+            same = line.first_of_time(np.maximum(at, 0))
+            same = line.arrivals[0].first_at_most(same, at + 1, instants) if by_arrival else same
+            at = np.where(at >= 0, same, -1)
+        if self._back is not None:
+            at, instants = at[self._back], instants[self._back]
+        there = np.maximum(at, 0)
+        return _Winners(at, np.where(at < 0, NO_TIME, line.times[there]), line.deleted[there], instants)
 
 
 def _chunks(at: Ints, lengths: Ints) -> list[Ints]:

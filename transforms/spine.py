@@ -22,8 +22,7 @@ class Spine:
     """Requests sorted by (entity, instant); every entity has a number, and those of one part stand side by side.
 
     Args:
-        kinds: types of the key's columns.
-        keys: `pa.BinaryArray[n]`, the requests' entity keys; null for a null key.
+        keys: `pa.Array[n]`, the requests' entity keys, see `plain_keys`; null for a null key.
         instants: int64[n], µs.
         parts: number of parts that the entities are dealt to.
 
@@ -34,9 +33,9 @@ class Spine:
         order: int64[n], which request stands at each place.
     """
 
-    def __init__(self, kinds: Sequence[pa.DataType], keys: pa.BinaryArray, instants: Ints, parts: int = 1) -> None:
-        self._numeric = len(kinds) == 1 and _is_numeric(kinds[0])
-        encoded = (_numbers(keys) if self._numeric else keys).dictionary_encode()
+    def __init__(self, keys: pa.Array, instants: Ints, parts: int = 1) -> None:
+        self._numeric = pa.types.is_int64(keys.type)
+        encoded = keys.dictionary_encode()
         self._entities = encoded.dictionary
         self._width = max(1, -(-len(self._entities) // parts))
         deal, place = np.arange(len(self._entities)) % parts, np.arange(len(self._entities)) // parts
@@ -74,8 +73,7 @@ class Spine:
                 return table[numbers - low]
             there = (numbers >= low) & (numbers < low + len(table))
             return np.where(there, table[np.where(there, numbers - low, 0)], self.nobody)
-        keys = _integer_column(whole(columns[0])) if self._numeric else encode_keys(columns)
-        places = pc.index_in(keys, value_set=self._entities).fill_null(len(self._entities))
+        places = pc.index_in(plain_keys(columns), value_set=self._entities).fill_null(len(self._entities))
         return np.append(self._known[:-1], self.nobody)[integers(places)]
 
     def _direct_table(self) -> tuple[int, Ints] | None:
@@ -89,6 +87,18 @@ class Spine:
         table = np.full(high - low + 1, self.nobody)
         table[keys - low] = self._known[:-1]
         return low, table
+
+
+def plain_keys(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """Entity keys by their columns, as quickly as they can be compared: int64 for one column of numbers, else bytes."""
+    if len(columns) == 1 and _is_numeric(columns[0].type):
+        return _integer_column(whole(columns[0]))
+    return encode_keys(columns)
+
+
+def decoded_keys(kinds: Sequence[pa.DataType], keys: pa.BinaryArray) -> pa.Array:
+    """The same from keys that are encoded already."""
+    return _numbers(keys) if len(kinds) == 1 and _is_numeric(kinds[0]) else keys
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
