@@ -58,7 +58,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "cd shop" in said
     shop = folder / "shop"
     assert "user_purchases: added" in twinbeam("plan", cwd=shop, code=2)
-    assert twinbeam("apply", cwd=shop).splitlines()[-1].startswith("applied; `twinbeam run batch`")
+    assert twinbeam("apply", cwd=shop).splitlines()[-1].startswith("applied; a running stream takes it up")
     report = json.loads(twinbeam("run", "batch", "--json", cwd=shop))
     assert (report["events"], report["dead_letters"]) == (HISTORY, 0)
     assert report["views"]["user_purchases"]["rows"] == report["views"]["user_profile"]["rows"] == HISTORY
