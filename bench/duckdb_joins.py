@@ -19,9 +19,10 @@ def join(folder: str, what: str, threads: int) -> pa.Table:
     if what == "latest":
         place = f"row({', '.join(ORDER[1:])})"
         values = ", ".join(f"{name} := {name}" for name in LATEST)
+        newest = f"SELECT user_id, _event_time, arg_max(struct_pack({values}), {place}) AS v FROM r GROUP BY ALL"
         return connection.sql(
-            f"WITH n AS (SELECT user_id, _event_time, arg_max(struct_pack({values}), {place}) AS v FROM r GROUP BY 1, 2)"
-            " SELECT s.*, n.v.* FROM s ASOF LEFT JOIN n ON s.user_id = n.user_id AND s.t >= n._event_time ORDER BY i"
+            f"WITH n AS ({newest}) SELECT s.*, unnest(n.v) FROM s"
+            " ASOF LEFT JOIN n ON s.user_id = n.user_id AND s.t >= n._event_time ORDER BY i"
         ).to_arrow_table()
     frames = ", ".join(
         f"w{window} AS (PARTITION BY user_id ORDER BY t RANGE BETWEEN INTERVAL {period} PRECEDING AND CURRENT ROW)"

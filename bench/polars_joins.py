@@ -1,6 +1,8 @@
-"""A plain polars script for training sets: `join_asof` after a sort by the total order of rows, `rolling` for windows."""
+"""Plain polars scripts for training sets: `join_asof` after a sort of the rows, `rolling` for windows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -10,11 +12,20 @@ from bench.as_of_case import LATEST, ORDER, WINDOWS, files, spine
 
 def join(folder: str, what: str, threads: int) -> pa.Table:
     """Features of the spine, in its order; windows by one `rolling` call each over rows and spine together."""
+    return _join(folder, what, threads, ORDER)
+
+
+def join_one_lane(folder: str, what: str, threads: int) -> pa.Table:
+    """The same by a script that knows that the rows came in one lane, so that time and offset order them."""
+    return _join(folder, what, threads, ("_event_time", "_offset"))
+
+
+def _join(folder: str, what: str, threads: int, order: Sequence[str]) -> pa.Table:
     assert pl.thread_pool_size() == threads
     asked = pl.read_parquet(spine(folder)).with_row_index("i")
     rows = pl.scan_parquet(files(folder))
     if what == "latest":
-        right = rows.select("user_id", *ORDER, *LATEST).collect().sort(ORDER).select("user_id", "_event_time", *LATEST)
+        right = rows.select("user_id", *order, *LATEST).collect().sort(order).select("user_id", "_event_time", *LATEST)
         joined = asked.sort("t").join_asof(
             right, left_on="t", right_on="_event_time", by="user_id", check_sortedness=False
         )

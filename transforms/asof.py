@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from transforms.answers import Answer
 from transforms.feature import Feature
-from transforms.range_values import ENDS
 from transforms.join_rules import JoinRules, Requests
+from transforms.range_values import ENDS
 from transforms.sorted_history import SortedHistory
 from transforms.spine import Spine, decoded_keys
 from transforms.tiles import StateFold

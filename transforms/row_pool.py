@@ -18,8 +18,8 @@ from transforms.answers import Answer
 from transforms.asof import columns_read, joined_columns
 from transforms.columns import integers
 from transforms.feature import Feature
-from transforms.line import Line
 from transforms.join_rules import JoinRules, Requests
+from transforms.line import Line
 from transforms.sorted_history import SortedHistory
 from transforms.spine import Spine, plain_keys
 from transforms.view import CompiledView
