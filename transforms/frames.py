@@ -30,7 +30,7 @@ def table_of(given: Any, what: str) -> pa.Table:
     """
     try:
         table = _convert(given)
-    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, OverflowError, ValueError, TypeError) as error:
         raise RequestError(f"{what}: cannot be read as a table: {error}") from None
     if table is None:
         raise RequestError(f"{what}: is a {type(given).__name__}; give {LEGAL}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from schemas.errors import StoreError
 from schemas.state import Block
 from transforms.accumulators.blobs import VERSION
 from transforms.answer_columns import default_of, is_plain
@@ -127,10 +128,11 @@ class LatestReads:
                 return False, found[2::2]
         row = self._walk(blob, begin, len(blob) - _LENGTH) if self._plain else None
         if row is None:
-            cells = LatestCells(self._block, [blob])
-            columns = [
-                column.to_pylist()[0] for column in (cells.column(name, _FIRST) for name, _ in self._block.columns)
-            ]
+            try:
+                cells = LatestCells(self._block, [blob])
+                columns = [cells.column(name, _FIRST).to_pylist()[0] for name, _ in self._block.columns]
+            except (pa.ArrowException, IndexError) as error:
+                raise StoreError(f"a latest cell is damaged: {error}") from error
             row = bool(cells.deleted[0]), tuple(columns)
         return row
 
@@ -146,8 +148,10 @@ class LatestReads:
                     content = next(parts, b"")
                     values.append(struct.unpack(f"<{letter}", content)[0] if there == _THERE else None)
                 else:
-                    next(parts, b"")
+                    length = next(parts, b"")
                     content = next(parts, b"")
+                    if length != (_varint(len(content)) if there == _THERE else b""):
+                        return None
                     values.append(None if there != _THERE else content.decode() if text else content)
                 if there not in (_THERE, _NOT_THERE) or (there == _NOT_THERE and content):
                     return None
@@ -182,3 +186,10 @@ def _sections(blob: bytes, at: int, end: int) -> tuple[list[bytes], bool]:
     if at != end or len(sections[0]) != 1:
         raise IndexError
     return sections[1:], sections[0] != _NOT_THERE
+
+
+def _varint(number: int) -> bytes:
+    """A number as LEB128."""
+    if number < _MORE:
+        return bytes((number,))
+    return bytes((number & (_MORE - 1) | _MORE,)) + _varint(number >> 7)

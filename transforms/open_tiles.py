@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from transforms.accumulators.base import Finished
 from transforms.accumulators.blobs import VERSION, unfixed
-from transforms.accumulators.gathered import gather
 from transforms.accumulators.spans import Spans
 from transforms.answers import NO_TIME, NULL_VALUE, OVERFLOW, PRESENT
 from transforms.cell_spans import open_spans
+from transforms.state_families import StateFamily, TileWindow
 from transforms.tile_reads import TileColumn, TileReads, TileRow
 from transforms.windows import END
 
@@ -43,27 +43,6 @@ class KeyCells:
     counts: Sequence[int]
     tiles: Sequence[int]
     blobs: Sequence[bytes]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Tiles of one block that one of its windows holds, by key.
-
-    Attributes:
-        part: number of the block.
-        window: number of the window.
-        places: int64[m], tiles, key by key.
-        firsts: int64[k], where the tiles of each key begin among the places.
-        keys: int64[k], the keys that have any, ascending.
-        newest: int64[k], their newest event time.
-    """
-
-    part: int
-    window: int
-    places: Ints
-    firsts: Ints
-    keys: Ints
-    newest: Ints
 
 
 class OpenTiles:
@@ -122,7 +101,7 @@ class OpenTiles:
             newest[at] = unfixed(tiles.take(at).sections(1 + len(part.reads.block.states))[0].blobs())
         return newest
 
-    def _windows(self, instants: Ints) -> list[_Window]:
+    def _windows(self, instants: Ints) -> list[TileWindow]:
         """Tiles in the windows of all blocks, the first window of every block, then the second, ..."""
         found = []
         bounds_of = [part.reads.bounds(of) for part, of in zip(self._parts, self._by_part(instants), strict=True)]
@@ -148,7 +127,7 @@ class OpenTiles:
                 keys_here = slice(begin, key_ends[part])
                 shift = int(self._key_ends[part]) - len(self._parts[part].counts)
                 found.append(
-                    _Window(
+                    TileWindow(
                         part,
                         number,
                         places[at : place_ends[part]],
@@ -163,40 +142,18 @@ class OpenTiles:
         ends = self._key_ends.tolist()
         return [of_keys[end - len(part.counts) : end] for part, end in zip(self._parts, ends, strict=True)]
 
-    def _merged(self, windows: Sequence[_Window]) -> list[tuple[list[tuple[int, _Window, int]], Finished]]:
+    def _merged(self, windows: Sequence[TileWindow]) -> list[tuple[list[tuple[int, TileWindow, int]], Finished]]:
         """Finished values, with the number of each of their columns, its window, and where its values begin."""
-        families: dict[str, dict[str, list[tuple[int, TileColumn, _Window, Spans]]]] = {}
-        sections = self._sections(windows)
-        for window, parts in zip(windows, sections, strict=True):
-            if not len(window.places):
-                continue
-            for place, column in enumerate(self._parts[window.part].reads.columns):
-                if column.window == window.window:
-                    finishers = families.setdefault(column.family, {})
-                    finishers.setdefault(column.finisher, []).append((place, column, window, parts[column.section]))
-        merged = []
-        for finishers in families.values():
-            members = [member for group in finishers.values() for member in group]
-            spans = Spans.concat([part for _, _, _, part in members])
-            firsts, begin = [], 0
-            for _, _, window, _ in members:
-                firsts.append(window.firsts + begin)
-                begin += len(window.places)
-            states = gather(members[0][1].accumulator, spans, np.concatenate(firsts))
-            at = 0
-            for group in finishers.values():
-                of_group, size = [], 0
-                for place, _, window, _ in group:
-                    of_group.append((place, window, size))
-                    size += len(window.keys)
-                kept = states
-                if len(finishers) > 1:
-                    kept = group[0][1].accumulator.take(states, np.arange(at, at + size))
-                merged.append((of_group, group[0][1].accumulator.finish(kept)))
-                at += size
-        return merged
+        families: dict[str, StateFamily] = {}
+        for window, sections in zip(windows, self._sections(windows), strict=True):
+            if len(window.places):
+                for place, column in enumerate(self._parts[window.part].reads.columns):
+                    if column.window == window.window:
+                        family = families.setdefault(column.family, StateFamily())
+                        family.add(place, column, window, sections[column.section])
+        return [merged for family in families.values() for merged in family.finished()]
 
-    def _sections(self, windows: Sequence[_Window]) -> list[list[Spans]]:
+    def _sections(self, windows: Sequence[TileWindow]) -> list[list[Spans]]:
         """Sections of the tiles in each window, one a state."""
         found: list[list[Spans]] = [[] for _ in windows]
         by_count: dict[int, list[int]] = {}
@@ -213,7 +170,7 @@ class OpenTiles:
         return found
 
     def _spread(
-        self, window: _Window, values: list[Any], codes: list[int] | None, column: TileColumn
+        self, window: TileWindow, values: list[Any], codes: list[int] | None, column: TileColumn
     ) -> tuple[list[Any], list[int] | None]:
         """Values and codes of all keys of the block, from those of the keys that have a row in the window."""
         if codes is not None and column.default is not None:
@@ -234,7 +191,7 @@ class OpenTiles:
         reads: TileReads,
         columns: list[Any],
         codes: list[Any],
-        windows: Sequence[_Window],
+        windows: Sequence[TileWindow],
     ) -> list[TileRow]:
         n = len(self._parts[number].counts)
         times: list[list[int]] = []

@@ -112,6 +112,7 @@ class TileColumn:
         accumulator: of the state.
         family: equal for states that merge alike, whatever column they are of.
         finisher: equal for states of a family that finish alike.
+        content: equal for states of a block that have the same bytes (a sum and a mean of one column).
         default: plain value in place of null, or None.
         empty: value of a window without a row.
         empty_code: status then.
@@ -123,9 +124,10 @@ class TileColumn:
         feature = output.feature
         assert feature.state is not None
         self.section, self.window = numbers[feature.state.fingerprint], windows.index(feature.window)
-        spec = block.states[self.section]
+        spec = feature.state
         self.accumulator = accumulator(spec)
         self.family, self.finisher = _family(spec)
+        self.content = (self.family, *spec.columns, spec.where) if self.family == "sums" else (spec.fingerprint,)
         self.default = default_of(feature)
         finished = self.accumulator.finish(self.accumulator.decode(pa.array([b""], pa.binary())))
         self.empty = finished.values[0].as_py()
@@ -142,4 +144,4 @@ def _family(spec: StateSpec) -> tuple[str, str]:
             return "sums", f"{spec.operation} {spec.types[0]}"
         if spec.operation in ("min", "max"):
             return f"{spec.operation} {spec.types[0]}", ""
-    return spec.fingerprint, ""
+    return spec.fingerprint, spec.operation
