@@ -57,8 +57,10 @@ def _row_groups(
     path: Path, types: pa.Schema, texts: Sequence[str], column: str, first: int, last: int
 ) -> Iterator[pa.RecordBatch]:
     """Rows of a file, but for row groups whose statistics say that none of theirs is wanted."""
-    with pq.ParquetFile(path, read_dictionary=list(texts)) as file:
-        there = [name for name in types.names if name in file.schema_arrow.names]
+    footer = pq.read_metadata(path)
+    stored = footer.schema.to_arrow_schema().names
+    there = [name for name in types.names if name in stored]
+    with pq.ParquetFile(path, metadata=footer, read_dictionary=[name for name in texts if name in there]) as file:
         names = [file.metadata.schema.column(number).path for number in range(file.metadata.num_columns)]
         for number in range(file.num_row_groups):
             known = file.metadata.row_group(number).column(names.index(column)).statistics
