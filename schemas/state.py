@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +33,10 @@ OPERATIONS = (
 )
 
 
+# Operations that differ in how a state is finished only, and what their state is kept as.
+KEPT_AS = {"mean": "sum", "stddev": "variance"}
+
+
 @dataclass(frozen=True)
 class StateSpec:
     """One accumulator of a view, as its state is kept: independent of windows, names and descriptions.
@@ -46,7 +50,7 @@ class StateSpec:
         by_type: its type.
         where: row-local SQL predicate of the aggregation, or None.
         hop: µs of its tiles, or None when it has one tile for the whole history.
-        fingerprint: 16 hex characters over all of this and the rows' fingerprint.
+        fingerprint: 16 hex characters over all of this, as it is kept, and the rows' fingerprint.
     """
 
     operation: str
@@ -58,6 +62,11 @@ class StateSpec:
     where: str | None = None
     hop: int | None = None
     fingerprint: str = ""
+
+    @property
+    def kept(self) -> StateSpec:
+        """The state as stores keep it: a sum and a mean of the same values are finished from one and the same."""
+        return replace(self, operation=KEPT_AS.get(self.operation, self.operation))
 
     def param(self, name: str, default: Any = None) -> Any:
         """Value of a parameter, or the default."""

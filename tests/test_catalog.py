@@ -288,13 +288,14 @@ def test_what_changes_a_feature_alone() -> None:
         agg.sum("x", over="12h"),
         agg.sum("x", over="24h", offset="1h"),
         agg.sum("x", over="24h", default=0.0),
+        agg.mean("x", over="24h"),
     ):
         assert feature(other)[0] == state
         assert feature(other)[1] != print_
     for new in (
         agg.sum("x", over="24h", hop="30m"),
         agg.sum("x"),
-        agg.mean("x", over="24h"),
+        agg.variance("x", over="24h"),
         agg.sum("i", over="24h"),
         agg.sum("x", over="24h", by="s"),
         agg.sum("x", over="24h", where="b", name="n"),
@@ -303,6 +304,16 @@ def test_what_changes_a_feature_alone() -> None:
     ages = [feature(latest("x"), ttl=ttl)[1] for ttl in (None, "1d", "24h", "2d")]
     assert ages[1] == ages[2]
     assert len(set(ages)) == 3
+
+
+def test_operations_that_only_finish_differently_are_kept_once() -> None:
+    options = {"over": "24h", "by": "s"}
+    (sums,) = one(features=[agg.mean("x", over="24h"), agg.sum("x", over=["24h", "25h"])]).states
+    assert sums.operation == "sum"
+    (spread,) = one(features=[agg.stddev("x", **options), agg.variance("x", **options)]).states
+    assert spread.operation == "variance"
+    apart = one(features=[agg.stddev("x", over="24h"), agg.variance("x", over="24h", ddof=0)]).states
+    assert len(apart) == 2
 
 
 def test_the_default_limit_is_a_limit() -> None:

@@ -12,7 +12,7 @@ from schemas.durations import parse_duration
 from schemas.errors import DefinitionError, Mistake
 from schemas.feature import Aggregation
 from schemas.fingerprint import fingerprint, sql_tokens
-from schemas.state import StateSpec
+from schemas.state import KEPT_AS, StateSpec
 from schemas.types import type_text
 from schemas.window import Window, hop_for
 from transforms.accumulators.build import accumulator
@@ -66,7 +66,7 @@ def aggregate_features(
             default,
             spec,
             window,
-            fingerprint=fingerprint("feature", spec.fingerprint, parts, default_text(default)),
+            fingerprint=fingerprint("feature", spec.fingerprint, spec.operation, parts, default_text(default)),
             description=aggregation.description,
         )
 
@@ -123,7 +123,7 @@ def _spec(
     identity = fingerprint(
         "state",
         rows_fingerprint,
-        aggregation.operation,
+        KEPT_AS.get(aggregation.operation, aggregation.operation),
         list(aggregation.columns),
         [type_text(kind) for kind in types],
         [[name, value] for name, value in given],

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from schemas.state import Block
 from schemas.window import Window
+from transforms.accumulators.build import accumulator
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
 from transforms.cells import cell_start, open_cells
 from transforms.feature import Feature
@@ -110,9 +111,9 @@ class BlockAnswers:
             inside = (tiles >= first[request]) & (tiles <= last[request])
             request, place = request[inside], place[inside]
         number = [spec.fingerprint for spec in self._cells.block.states].index(feature.state.fingerprint)
-        accumulator = self._folds[number].accumulator
-        states = accumulator.merge(accumulator.take(self._states[number], place), request, self._n)
-        return aggregate_answer(feature, accumulator.finish(states), self._greatest(request, place), self._null_key)
+        own = accumulator(feature.state)
+        finished = own.finish(own.merge(own.take(self._states[number], place), request, self._n))
+        return aggregate_answer(feature, finished, self._greatest(request, place), self._null_key)
 
     def _answer_latest(self, feature: Feature, instants: Ints) -> Answer:
         at = np.full(self._n, -1)

@@ -56,7 +56,7 @@ class ViewCompiler:
         rules = {name: one.rules.onto(columns) for name, one in compiled.items() if one.rules is not None}
         if self.mistakes or len(rules) < len(compiled):
             return None
-        states = {feature.state.fingerprint: feature.state for feature in features if feature.state is not None}
+        states = {feature.state.fingerprint: feature.state.kept for feature in features if feature.state is not None}
         return CompiledView(
             view.name,
             view,
