@@ -168,16 +168,14 @@ class PreparedRead:
                 if first < horizon:
                     check_reach([output.feature for output in reads.outputs], np.array(instants, np.int64), horizon)
 
-    def _features(
-        self, asked: _Asked, columns: Mapping[tuple[str, str], AnswerColumn | Answer], instants: list[int]
-    ) -> Features:
-        selection = self._plan.selection
-        if not self._plan.computed and asked.plain is not None:
-            by_address = {output.address: columns[output.role, output.feature.name] for output in selection.outputs}
-            return ServedFeatures(asked.plain, self._plan.types, by_address, instants, selection.fingerprint)
-        stored = {name: column if isinstance(column, Answer) else column.answer() for name, column in columns.items()}
+    def _features(self, asked: _Asked, columns: Sequence[AnswerColumn | Answer], instants: list[int]) -> Features:
+        plan, selection = self._plan, self._plan.selection
+        if not plan.computed and asked.plain is not None:
+            by_address = {address: columns[place] for address, place in plan.places}
+            return ServedFeatures(asked.plain, plan.types, by_address, instants, selection.fingerprint)
+        answers = [column if isinstance(column, Answer) else column.answer() for column in columns]
         times = np.array(instants, np.int64)
-        table = assemble(selection, stored, asked.request, times)
+        table = assemble(selection, dict(zip(plan.names, answers, strict=True)), asked.request, times)
         return Features(asked.request.given, table, times, selection.fingerprint)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from transforms.read_plan import BlockReads, EntityReads
 from transforms.tile_reads import TileReads, TileRow
 
 CellRow = tuple[int, int, int, Any, int, bytes]
-Columns = dict[tuple[str, str], AnswerColumn | Answer]
+Columns = list[AnswerColumn | Answer]
 
 
 class EntityRows:
@@ -79,11 +80,8 @@ class _LatestBlock:
         return [NO_TIME if cell is None else cell[0] for cell in self._cells]
 
     def columns(self, instants: Sequence[int]) -> Columns:
-        """Answers by role and name."""
-        found = self._reads.answer(self._cells, instants)
-        return {
-            name: AnswerColumn(dtype, *column) for (name, dtype), column in zip(self._reads.names, found, strict=True)
-        }
+        """Answers of the outputs."""
+        return list(map(AnswerColumn, self._reads.types, *self._reads.answer(self._cells, instants)))
 
 
 class _GeneralBlock:
@@ -109,14 +107,10 @@ class _GeneralBlock:
         return times
 
     def columns(self, instants: Sequence[int]) -> Columns:
-        """Answers by role and name."""
+        """Answers of the outputs."""
         times = np.array(instants, np.int64)
-        return {
-            (output.role, output.feature.name): with_default(
-                self._answers.answer(output.feature, times), output.feature
-            )
-            for output in self._outputs
-        }
+        features = [output.feature for output in self._outputs]
+        return [with_default(self._answers.answer(feature, times), feature) for feature in features]
 
 
 class KeyAnswers:
@@ -140,11 +134,8 @@ class KeyAnswers:
         self.newest = newest[0] if len(newest) == 1 else list(map(max, [NO_TIME] * rows, *newest))
 
     def columns(self, instants: Sequence[int]) -> Columns:
-        """Answers by role and name, defaults filled in, as of an instant (µs) a request."""
-        found: Columns = {}
-        for block in (*self._tiles, *self._others):
-            found.update(block.columns(instants))
-        return found
+        """Answers in the order of `ReadPlan.names`, defaults filled in, as of an instant (µs) a request."""
+        return [column for block in (*self._tiles, *self._others) for column in block.columns(instants)]
 
 
 class _EntityTiles:
@@ -176,24 +167,17 @@ class _EntityTiles:
         return [times[number] if number >= 0 else NO_TIME for number in self._requests]
 
     def columns(self, instants: Sequence[int]) -> Columns:
-        """Answers by role and name."""
+        """Answers of the outputs."""
         reads = self._reads
         rows = self._rows(instants)
         of_requests = [rows[number] if number >= 0 else reads.null for number in self._requests]
         if not of_requests:
-            return {name: AnswerColumn(dtype, (), None, ()) for name, dtype in reads.names}
-        values = zip(*[row.values for row in of_requests], strict=True)
-        times = zip(*[row.times for row in of_requests], strict=True)
-        if all(row.codes is None for row in of_requests):
-            return {
-                name: AnswerColumn(dtype, value, None, time)
-                for (name, dtype), value, time in zip(reads.names, values, times, strict=True)
-            }
-        codes = zip(*[reads.present if row.codes is None else row.codes for row in of_requests], strict=True)
-        return {
-            name: AnswerColumn(dtype, value, code, time)
-            for (name, dtype), value, code, time in zip(reads.names, values, codes, times, strict=True)
-        }
+            return [AnswerColumn(dtype, (), None, ()) for dtype in reads.types]
+        values, every, times = zip(*of_requests, strict=True)
+        codes: Iterable[Any] = repeat(None)
+        if any(of_request is not None for of_request in every):
+            codes = zip(*[reads.present if of_row is None else of_row for of_row in every], strict=True)
+        return list(map(AnswerColumn, reads.types, zip(*values, strict=True), codes, zip(*times, strict=True)))
 
     def _rows(self, instants: Sequence[int]) -> list[TileRow]:
         """Answer for each key."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from transforms.selection import Output
 from transforms.view import CompiledView
 
 Row = tuple[bool, tuple[Any, ...]]
-PlainColumn = tuple[list[Any], list[int] | None, list[int]]
 
 _FORMATS = {
     pa.int8(): "b",
@@ -49,15 +49,16 @@ class LatestReads:
         outputs: features of it, of plain types.
 
     Attributes:
-        names: role and name, and type, of each feature.
+        types: of the features.
     """
 
     def __init__(self, view: CompiledView, block: Block, outputs: Sequence[Output]) -> None:
         self._block, self._ttl = block, view.ttl
-        self.names = [((output.role, output.feature.name), output.feature.dtype) for output in outputs]
+        self.types = [output.feature.dtype for output in outputs]
         names = [name for name, _ in block.columns]
         self._wanted = [(names.index(output.feature.column or ""), default_of(output.feature)) for output in outputs]
         kinds = [kind for _, kind in block.columns]
+        self._nulls = (None,) * len(kinds)
         self._formats = [_FORMATS.get(kind) for kind in kinds]
         self._texts = [pa.types.is_string(kind) for kind in kinds]
         self._plain = all(map(is_plain, kinds))
@@ -76,43 +77,46 @@ class LatestReads:
             for output in outputs
         )
 
-    def answer(self, cells: Sequence[tuple[int, bytes] | None], instants: Sequence[int]) -> list[PlainColumn]:
-        """Values with defaults, status codes (None: all PRESENT) and times of each output.
+    def answer(
+        self, cells: Sequence[tuple[int, bytes] | None], instants: Sequence[int]
+    ) -> tuple[Sequence[Sequence[Any]], Iterable[list[int] | None], Iterable[list[int]]]:
+        """Of each output the values with defaults, the status codes (None: all PRESENT), and the times.
 
         Args:
             cells: (version, content) of the newest row of n requests; None where there is none.
             instants: n instants in µs.
         """
-        rows = [None if cell is None else self.open(cell[1]) for cell in cells]
-        base, times, late = [], [], False
-        for cell, row, instant in zip(cells, rows, instants, strict=True):
-            if cell is None or row is None or row[0]:
+        base, times, rows = [], [], []
+        for cell, instant in zip(cells, instants, strict=True):
+            deleted, row = (True, self._nulls) if cell is None else self.open(cell[1])
+            if cell is None or deleted:
                 base.append(NOT_FOUND)
                 times.append(NO_TIME)
-            else:
-                old = self._ttl is not None and instant - cell[0] > self._ttl
-                base.append(OUTSIDE_MAX_AGE if old else PRESENT)
+                rows.append(self._nulls)
+            elif self._ttl is not None and instant - cell[0] > self._ttl:
+                base.append(OUTSIDE_MAX_AGE)
                 times.append(cell[0])
-        late = any(base)
-        columns: list[PlainColumn] = []
-        for place, default in self._wanted:
-            if late:
-                values = [
-                    row[1][place] if code == PRESENT and row is not None else None
-                    for row, code in zip(rows, base, strict=True)
-                ]
+                rows.append(self._nulls)
             else:
-                values = [row[1][place] for row in rows if row is not None]
-            codes = None
-            if late or None in values:
-                codes = [
-                    NULL_VALUE if value is None and code == PRESENT else code
-                    for value, code in zip(values, base, strict=True)
-                ]
-                if default is not None:
-                    values = [default if value is None else value for value in values]
-            columns.append((values, codes, times))
-        return columns
+                base.append(PRESENT)
+                times.append(cell[0])
+                rows.append(row)
+        kept: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(self._nulls)
+        columns = [kept[place] for place, _ in self._wanted]
+        if not any(base) and not any(None in column for column in columns):
+            return columns, repeat(None), repeat(times)
+        codes = [
+            [
+                NULL_VALUE if value is None and code == PRESENT else code
+                for value, code in zip(column, base, strict=True)
+            ]
+            for column in columns
+        ]
+        shown = [
+            column if default is None else [default if value is None else value for value in column]
+            for column, (_, default) in zip(columns, self._wanted, strict=True)
+        ]
+        return shown, codes, repeat(times)
 
     def open(self, blob: bytes) -> Row:
         """Whether a cell's row is a tombstone, and its values.

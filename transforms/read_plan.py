@@ -78,15 +78,14 @@ class EntityReads:
     memo: AnswerMemo = field(default_factory=lambda: AnswerMemo(MOST_REMEMBERED))
 
     @cached_property
-    def names(self) -> list[tuple[tuple[str, str], pa.DataType]]:
-        """Role and name, and type, of every feature of the tiles."""
-        outputs = [output for tiles in self.tiles for output in tiles.outputs]
-        return [((output.role, output.feature.name), output.feature.dtype) for output in outputs]
+    def types(self) -> list[pa.DataType]:
+        """Type of every feature of the tiles."""
+        return [output.feature.dtype for tiles in self.tiles for output in tiles.outputs]
 
     @cached_property
     def present(self) -> tuple[int, ...]:
         """Statuses of the tiles' features where all are PRESENT."""
-        return (PRESENT,) * len(self.names)
+        return (PRESENT,) * len(self.types)
 
     @cached_property
     def empty(self) -> TileRow:
@@ -157,6 +156,20 @@ class ReadPlan:
             entities.append(EntityReads(entity, columns, encode, tuple(reads), tiles))
         computed = any(output.feature.kind not in ("aggregate", "latest") for output in selection.needed())
         return ReadPlan(selection, tuple(entities), column_types(selection), computed)
+
+    @cached_property
+    def names(self) -> list[tuple[str, str]]:
+        """Role and name of every stored feature, in the order in which a read answers them."""
+        of_tiles = [reads for entity in self.entities for reads in entity.blocks if reads.tiles is not None]
+        others = [reads for entity in self.entities for reads in entity.blocks if reads.tiles is None]
+        return [(output.role, output.feature.name) for reads in (*of_tiles, *others) for output in reads.outputs]
+
+    @cached_property
+    def places(self) -> list[tuple[str, int]]:
+        """Address of each feature asked for, and its number among `names`; of stored features only."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        named = [(output.address, (output.role, output.feature.name)) for output in self.selection.outputs]
+        return [(address, numbers[name]) for address, name in named if name in numbers]
 
     def firsts(self, instant: int | None) -> tuple[int, int, list[list[int]]]:
         """Where the slices of all blocks begin (µs), and the instants, from and until, for which that holds."""
