@@ -18,7 +18,8 @@ from deltalake.transaction import AddAction
 from serving.stores.damage import checksum
 
 ROW_GROUP = 128 * 1024
-_RISING = ("_offset", "_event_time", "_arrival", "_sequence")
+_RISING = ("_offset", "_sequence")
+_SAMPLE = 16_384
 _MEASURED = ("_offset", "_lane")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _YEARS = (-62_135_596_800_000_000, 253_402_300_799_000_000)
@@ -28,9 +29,9 @@ def write_file(folder: Path, rows: pa.Table) -> AddAction:
     """Writes rows as one new file of a table and says how to add it.
 
     The file is complete and on the disk when this returns, and its name ends in the CRC-32 of its content: Parquet
-    readers do not notice a flipped bit (measured: none of 60), so reads compare it. Settings by measurement (1M rows of
-    13 columns): zstd, dictionaries for text alone and differences for rising columns take a third of the CPU time of
-    the defaults, and three quarters of their bytes.
+    readers do not notice a flipped bit (measured: none of 60), so reads compare it. Settings by measurement: zstd;
+    dictionaries for text and for numbers that repeat; differences for times and rising numbers; the bytes of other
+    floats apart, by their place in the number. They take less CPU time and fewer bytes than the defaults.
 
     Args:
         folder: the table's folder.
@@ -38,15 +39,15 @@ def write_file(folder: Path, rows: pa.Table) -> AddAction:
     """
     part = f"part-{uuid.uuid4().hex}"
     hidden = folder / f".{part}"
-    rising = [field.name for field in rows.schema if field.name in _RISING]
+    repeated, encodings = _encodings(rows)
     try:
         with hidden.open("wb") as file:
             pq.write_table(
                 rows,
                 file,
                 compression="zstd",
-                use_dictionary=[path for field in rows.schema for path in _texts(field.name, field.type)],
-                column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
+                use_dictionary=repeated,
+                column_encoding=encodings,
                 row_group_size=ROW_GROUP,
             )
             file.flush()
@@ -102,6 +103,24 @@ def statistics(rows: pa.Table) -> dict[str, Any]:
 def _milliseconds(time: int) -> str:
     moment = _EPOCH + datetime.timedelta(milliseconds=time)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
+    """Paths of the columns that get a dictionary, and the encoding of others, by a sample of their values."""
+    repeated, encodings = [], {}
+    for field in rows.schema:
+        kind = field.type
+        if field.name in _RISING or pa.types.is_timestamp(kind):
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            sample = rows.column(field.name).slice(len(rows) // 2, _SAMPLE)
+            if pc.count_distinct(sample).as_py() <= 0.75 * len(sample):
+                repeated.append(field.name)
+            elif pa.types.is_floating(kind):
+                encodings[field.name] = "BYTE_STREAM_SPLIT"
+        else:
+            repeated += _texts(field.name, kind)
+    return repeated, encodings
 
 
 def _texts(path: str, kind: pa.DataType) -> Iterator[str]:
