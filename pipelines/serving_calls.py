@@ -19,6 +19,7 @@ from serving.online import OnlineAnswer, OnlineReader, PreparedRead, check_finge
 from transforms.columns import whole
 from transforms.features import Features
 from transforms.selection import Selection
+from transforms.served import ServedFeatures
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_READERS = 256
@@ -168,15 +169,19 @@ def logged(selection: Selection, answer: OnlineAnswer, time: int) -> LoggedAnswe
     """An answer as the serving log keeps it: keys and request columns, values and statuses by address."""
     features = answer.features
     given = [(name, whole(features.given.column(name))) for name in features.given.column_names]
-    values = [(address, whole(found.values)) for address, found in features.answers.items()]
-    statuses = [(address, pa.array(texts, pa.string())) for address, texts in features.statuses.items()]
+    if isinstance(features, ServedFeatures):
+        values, statuses, instants = features.arrays(), features.status_arrays(), list(features.moments)
+    else:
+        values = {address: whole(found.values) for address, found in features.answers.items()}
+        statuses = {address: pa.array(texts, pa.string()) for address, texts in features.statuses.items()}
+        instants = features.instants.tolist()
     return LoggedAnswer(
         time,
-        tuple(features.answers),
+        tuple(values),
         selection.fingerprint,
-        _batch([*given, *values]),
-        _batch(statuses),
-        features.instants.tolist(),
+        _batch([*given, *values.items()]),
+        _batch(list(statuses.items())),
+        instants,
         answer.marks,
     )
 

@@ -38,8 +38,11 @@ class AnswerColumn(NamedTuple):
     codes: Sequence[int] | None
     times: Sequence[int]
 
+    def array(self) -> pa.Array:
+        """The values as Arrow has them."""
+        return pa.array(self.values, self.dtype, from_pandas=False)
+
     def answer(self) -> Answer:
         """The same as Arrow and numpy have it."""
         codes = [PRESENT] * len(self.values) if self.codes is None else self.codes
-        values = pa.array(self.values, self.dtype, from_pandas=False)
-        return Answer(values, np.array(codes, np.uint8), np.array(self.times, np.int64))
+        return Answer(self.array(), np.array(codes, np.uint8), np.array(self.times, np.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import NO_TIME, PRESENT, STATUSES, Answer
+from transforms.columns import whole
 from transforms.features import Features, Ints
 from transforms.requests import column_array
 
@@ -28,12 +29,15 @@ class ServedFeatures(Features):
         columns: answers by address, defaults filled in.
         moments: n instants, µs.
         fingerprint: of the selection.
+
+    Attributes:
+        moments: n instants, µs.
     """
 
     _rows: Mapping[str, list[Any]]
     _types: Mapping[str, pa.DataType]
     _columns: Mapping[str, AnswerColumn | Answer]
-    _moments: Sequence[int]
+    moments: Sequence[int]
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class ServedFeatures(Features):
             _rows=rows,
             _types=types,
             _columns=columns,
-            _moments=moments,
+            moments=moments,
             fingerprint=fingerprint,
             names="full",
             report={},
@@ -66,13 +70,28 @@ class ServedFeatures(Features):
             for address, column in self._columns.items()
         }
 
+    def arrays(self) -> dict[str, pa.Array]:
+        """Values by address."""
+        return {
+            address: whole(column.values) if isinstance(column, Answer) else column.array()
+            for address, column in self._columns.items()
+        }
+
+    def status_arrays(self) -> dict[str, pa.Array]:
+        """Statuses by address, as texts."""
+        found = {}
+        for address, column in self._columns.items():
+            codes = column.statuses.tolist() if isinstance(column, Answer) else column.codes
+            found[address] = _status_array((PRESENT,) * len(self) if codes is None else tuple(codes))
+        return found
+
     @cached_property
     def instants(self) -> Ints:
         """See `Features`."""
-        return np.array(self._moments, np.int64)
+        return np.array(self.moments, np.int64)
 
     def __len__(self) -> int:
-        return len(self._moments)
+        return len(self.moments)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Features, (self.given, self.answers, self.instants, self.fingerprint, self.names, self.report)
@@ -97,7 +116,7 @@ class ServedFeatures(Features):
     @property
     def as_of(self) -> list[datetime | None]:
         """See `Features`."""
-        return _datetimes(self._moments)
+        return _datetimes(self.moments)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """See `Features`."""
@@ -108,6 +127,11 @@ class ServedFeatures(Features):
             else:
                 found[address] = list(column.values)
         return found
+
+
+@lru_cache(maxsize=1024)
+def _status_array(codes: tuple[int, ...]) -> pa.Array:
+    return pa.array([STATUSES[code] for code in codes], pa.string())
 
 
 def _datetimes(times: Sequence[int]) -> list[datetime | None]:
