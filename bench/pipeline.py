@@ -6,7 +6,6 @@ The view has 12 window features: count, sum, mean and max of a price over 1 h, 2
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import numpy as np
 import polars as pl
 
 import twinbeam
-from bench.measuring import Stopwatch, call, run, runs
+from bench.measuring import Stopwatch, call, run
 from bench.table import Measured
 
-DEFINITIONS = '''\
+DEFINITIONS = """\
 from twinbeam import Entity, FeatureService, FeatureView, Source, agg
 
 WINDOWS = ["1h", "24h", "7d"]
@@ -33,7 +32,7 @@ spending = FeatureView(
     ],
 )
 service = FeatureService("service", features=[spending])
-'''
+"""
 SETTINGS = 'project = "bench"\ndefinitions = "features.py"\n'
 DAY = 86_400_000_000
 START = 1_700_000_000_000_000

@@ -307,10 +307,9 @@ def test_what_changes_a_feature_alone() -> None:
 
 
 def test_operations_that_only_finish_differently_are_kept_once() -> None:
-    options = {"over": "24h", "by": "s"}
     (sums,) = one(features=[agg.mean("x", over="24h"), agg.sum("x", over=["24h", "25h"])]).states
     assert sums.operation == "sum"
-    (spread,) = one(features=[agg.stddev("x", **options), agg.variance("x", **options)]).states
+    (spread,) = one(features=[agg.stddev("x", over="24h", by="s"), agg.variance("x", over="24h", by="s")]).states
     assert spread.operation == "variance"
     apart = one(features=[agg.stddev("x", over="24h"), agg.variance("x", over="24h", ddof=0)]).states
     assert len(apart) == 2
