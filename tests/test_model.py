@@ -272,8 +272,8 @@ class Writers(RuleBasedStateMachine):
 
     def _begin(self, root: Path, budget: int, turn: int, rows: int, patience: int) -> Writer:
         faults = Faults()
-        places = (str(root / "offline"), {}, str(root / "online.db"), str(self.root / "topics.db"))
-        stores = FaultyStores(*places, faults=faults)
+        online_path, topics_path = str(root / "online.db"), str(self.root / "topics.db")
+        stores = FaultyStores(str(root / "offline"), {}, online_path, topics_path, faults=faults)
         online = stores.online()
         progress = Progress.read(stores.offline(), online, ["s"], FED)
         online.close()
