@@ -6,9 +6,13 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= 2
+# One more than cores: a test of minutes is mostly asleep.
+WORKERS ?= 3
+SIZE ?= 10
+SEED ?= 1
+SOAKS := $(wildcard $(addprefix tests/,test_parity.py test_model.py test_soak.py test_kills*.py test_corruption.py test_*_fuzz.py test_late.py test_storage_faults.py test_live_changes.py))
 
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test soak check format bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +46,9 @@ check: setup ## Format, lint, types and import floors
 
 test: check ## check, then all tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+soak: setup ## The long forms of the tests that try to break it: make soak SIZE=10 SEED=1
+	TWINBEAM_SOAK_SIZE=$(SIZE) TWINBEAM_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -p no:cacheprovider -o faulthandler_timeout=7200 $(SOAKS)
 
 format: setup ## Formats the code and mends what lint can mend
 	$(BIN)/ruff format .

@@ -23,6 +23,14 @@ GRACE_SECONDS = 10.0
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "graph_only: builds a Beam pipeline to look at its graph, and does not run it")
+    config.addinivalue_line(
+        "markers", "long: takes minutes, most of them asleep; begins first, so that others run beside"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(autouse=True)
