@@ -68,7 +68,8 @@ def test_positions_of_small_values(values: list[int], spans: list[tuple[int, int
 
 KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.float64(), st.floats() | st.sampled_from([0.1, -0.0, 1e300, 5e-324])),
-    (pa.float64(), st.sampled_from([0.01, 19.99, 100.25, 1e6])),
+    (pa.float64(), st.sampled_from([0.01, 19.99, 100.25, -1e6, float("nan"), float("inf"), -float("inf")])),
+    (pa.float64(), st.sampled_from([0.01, 19.99, 100.25, -1e6, float("inf"), -float("inf")])),
     (pa.float32(), st.floats(width=32)),
     (pa.int64(), st.integers(-(1 << 63), (1 << 63) - 1)),
     (pa.int32(), st.integers(-9, 9)),

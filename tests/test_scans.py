@@ -36,7 +36,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OfflineStore:
         (BEGINNING, 5000, [*range(100), *range(1000, 1100)]),
         (BEGINNING, 24, [*range(30)]),
         (35, 1009, [*range(30, 100), *range(1000, 1010)]),
-        (1095, 1099, [*range(1090, 1100)]),
+        (1099, 1099, [*range(1090, 1100)]),
+        (1095, 1100, [*range(1090, 1100)]),
         (200, 900, []),
     ],
 )
