@@ -132,7 +132,7 @@ def test_pools_answer_as_all_rows_at_once(
 
 
 def counted(
-    rows: list[tuple[Any, int, int]], key: Any, instant: int, length: int, hop: int, strict: bool, known: str
+    rows: list[tuple[object, int, int]], key: object, instant: int, length: int, hop: int, strict: bool, known: str
 ) -> int | None:
     """Rows in a window, one by one."""
     if key is None:
