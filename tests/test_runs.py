@@ -249,7 +249,7 @@ def test_twins_take_every_event_once(platform: Platform, folder: Path, start: St
     for begin in range(300, 400, 10):
         platform.publish("buys", new(range(begin, begin + 10)))
     eventually(lambda: served(platform) == kept(new(range(400))))
-    time.sleep(0.5)
+    eventually(lambda: {status.pid for status in platform.status()} == {run.pid for run in runs})
     for run in runs:
         run.send_signal(signal.SIGTERM)
     for run in runs:
