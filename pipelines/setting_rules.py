@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ Rule = Callable[[Any, Path], Any]
 """Reads a value, with the project's folder at hand; raises ValueError that says what is legal."""
 
 MOST_LANES = 1_000
+STARTS = ("stores", "earliest", "latest")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 
@@ -78,6 +81,11 @@ def duration(value: Any, folder: Path) -> int:
     return parse_duration(value)
 
 
+def duration_or_none(value: Any, folder: Path) -> int:
+    """Duration (µs), or 0 for none."""
+    return 0 if value == 0 or value == "0" else parse_duration(value)
+
+
 def share(value: Any, folder: Path) -> float:
     """Number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
@@ -92,12 +100,64 @@ def lanes(value: Any, folder: Path) -> int:
     return value
 
 
-def choice(*legal: str, later: tuple[str, ...] = ()) -> Rule:
-    """Rule: one of the legal words; `later` are words of a coming version."""
+def number(least: int, most: int) -> Rule:
+    """Rule: a whole number between two, both included."""
+
+    def within(value: Any, folder: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{value!r} is not legal: legal is a whole number from {least} to {most}")
+        return value
+
+    return within
+
+
+def addresses(value: Any, folder: Path) -> tuple[str, ...]:
+    """Addresses of servers: a list of "host:port", or one text with commas."""
+    items = value if isinstance(value, list) else str(value).split(",")
+    found = tuple(str(item).strip() for item in items)
+    for each in found:
+        host, colon, port = each.rpartition(":")
+        if not host or not colon or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f'{each!r} is no address: legal is "host:port", or several in a list')
+    return found
+
+
+def url(value: Any, folder: Path) -> str:
+    """URL of a server that speaks HTTP."""
+    where = text(value, folder)
+    if not where.startswith(("http://", "https://")):
+        raise ValueError(f"{value!r} is no URL: legal is http://host:port or https://host:port")
+    return where.rstrip("/")
+
+
+def stay(value: Any, folder: Path) -> int | None:
+    """Duration (µs), or "forever" (None)."""
+    return None if value == "forever" else parse_duration(value)
+
+
+def beginning(value: Any, folder: Path) -> str | int:
+    """One of the named beginnings of a log, or a time (µs)."""
+    if value in STARTS:
+        return str(value)
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not legal: legal is {listed(STARTS)} or a time as in 2026-12-01T00:00Z"
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def optional(rule: Rule) -> Rule:
+    """Rule that holds for a value that is given; left out, it is None."""
+    return lambda value, folder: None if value is None else rule(value, folder)
+
+
+def choice(*legal: str) -> Rule:
+    """Rule: one of the legal words."""
 
     def one_of(value: Any, folder: Path) -> str:
-        if value in later:
-            raise ValueError(f"{value!r} is not in this version of Twinbeam: legal is {listed(legal)}")
         if value not in legal:
             raise ValueError(f"{value!r} is not legal: legal is {listed(legal)}.{did_you_mean(str(value), legal)}")
         return str(value)
@@ -138,28 +198,128 @@ def listed(legal: tuple[str, ...] | list[str]) -> str:
     return ", ".join(map(repr, legal))
 
 
+_FILE = optional(path)
+_TEXT = optional(text)
+_KAFKA: Mapping[str, Any] = {
+    "servers": addresses,
+    "group": _TEXT,
+    "start": beginning,
+    "replication": number(1, 100),
+    "retention": stay,
+    "timeout": duration,
+    "security": choice("plaintext", "tls", "sasl", "sasl_tls"),
+    "mechanism": choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    "user": _TEXT,
+    "ca": _FILE,
+    "certificate": _FILE,
+    "key": _FILE,
+    "secrets": Each(secret),
+}
+_REGISTRY: Mapping[str, Any] = {
+    "url": optional(url),
+    "timeout": duration,
+    "user": _TEXT,
+    "ca": _FILE,
+    "secrets": Each(secret),
+}
+_CASSANDRA: Mapping[str, Any] = {
+    "hosts": addresses,
+    "keyspace": _TEXT,
+    "datacenter": _TEXT,
+    "replication": Each(number(1, 100)),
+    "consistency": choice("LOCAL_QUORUM", "QUORUM", "LOCAL_ONE", "ONE", "ALL", "EACH_QUORUM"),
+    "in_flight": number(1, 10_000),
+    "timeout": duration,
+    "commit_log_window": duration_or_none,
+    "security": choice("plaintext", "tls"),
+    "user": _TEXT,
+    "ca": _FILE,
+    "certificate": _FILE,
+    "key": _FILE,
+    "secrets": Each(secret),
+}
+_FLINK: Mapping[str, Any] = {
+    "jobmanager": url,
+    "parallelism": number(1, 1_000),
+    "checkpoint": duration,
+    "savepoints": location,
+    "worker": _TEXT,
+}
 SHAPE: Mapping[str, Any] = {
     "project": name,
     "definitions": paths,
     "offline": {"root": location, "options": Each(text), "secrets": Each(secret)},
-    "online": {"store": choice("sqlite", later=("cassandra",)), "sqlite": {"path": path, "timeout": duration}},
-    "stream": {"broker": choice("sqlite", later=("kafka",)), "sqlite": {"path": path, "timeout": duration}},
+    "online": {
+        "store": choice("sqlite", "cassandra"),
+        "sqlite": {"path": path, "timeout": duration},
+        "cassandra": _CASSANDRA,
+    },
+    "stream": {
+        "broker": choice("sqlite", "kafka"),
+        "sqlite": {"path": path, "timeout": duration},
+        "kafka": _KAFKA,
+        "registry": _REGISTRY,
+    },
     "run": {
-        "runner": choice("local", later=("flink",)),
+        "runner": choice("local", "flink"),
         "max_skew": duration,
         "flush": duration,
         "upkeep": duration,
         "keep": duration,
+        "flink": _FLINK,
     },
     "serving": {"log_sample": share},
     "sources": Each({"topic": text, "files": locations, "lanes": lanes, "partitions": lanes}),
 }
+_PLAIN: Mapping[str, Any] = {"user": None, "ca": None, "secrets": {}}
+_OPEN: Mapping[str, Any] = {**_PLAIN, "security": "plaintext", "certificate": None, "key": None}
 DEFAULTS: Mapping[str, Any] = {
     "definitions": "features.py",
     "offline": {"root": "store/offline", "options": {}, "secrets": {}},
-    "online": {"store": "sqlite", "sqlite": {"path": "store/online.db", "timeout": "30s"}},
-    "stream": {"broker": "sqlite", "sqlite": {"path": "store/topics.db", "timeout": "60s"}},
-    "run": {"runner": "local", "max_skew": "1m", "flush": "5s", "upkeep": "5m", "keep": "1h"},
+    "online": {
+        "store": "sqlite",
+        "sqlite": {"path": "store/online.db", "timeout": "30s"},
+        "cassandra": {
+            "hosts": "127.0.0.1:9042",
+            "keyspace": None,
+            "datacenter": None,
+            "replication": {},
+            "consistency": "LOCAL_QUORUM",
+            "in_flight": 128,
+            "timeout": "10s",
+            "commit_log_window": "10s",
+            **_OPEN,
+        },
+    },
+    "stream": {
+        "broker": "sqlite",
+        "sqlite": {"path": "store/topics.db", "timeout": "60s"},
+        "kafka": {
+            "servers": "127.0.0.1:9092",
+            "group": None,
+            "start": "stores",
+            "replication": 1,
+            "retention": "7d",
+            "timeout": "30s",
+            "mechanism": "PLAIN",
+            **_OPEN,
+        },
+        "registry": {"url": None, "timeout": "10s", **_PLAIN},
+    },
+    "run": {
+        "runner": "local",
+        "max_skew": "1m",
+        "flush": "5s",
+        "upkeep": "5m",
+        "keep": "1h",
+        "flink": {
+            "jobmanager": "http://127.0.0.1:8081",
+            "parallelism": 1,
+            "checkpoint": "10s",
+            "savepoints": "store/savepoints",
+            "worker": None,
+        },
+    },
     "serving": {"log_sample": 1.0},
     "sources": {},
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.engine_settings import CassandraSettings, FlinkSettings, KafkaSettings, RegistrySettings
 from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
 from schemas.errors import SettingsError, did_you_mean
 from schemas.source import Source
@@ -32,20 +33,38 @@ class OfflineSettings:
 
 @dataclass(frozen=True)
 class OnlineSettings:
-    """Where the online store is: `store` names its kind, `path` the SQLite file, `timeout` (µs) a writer's patience."""
+    """Where the online store is.
+
+    Attributes:
+        store: its kind.
+        path: the SQLite file.
+        timeout: µs that a writer of the file waits for another one.
+        cassandra: how a Cassandra cluster is reached.
+    """
 
     store: str
     path: Path
     timeout: int
+    cassandra: CassandraSettings
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """Where topics are: `broker` names its kind, `path` the embedded one's file, `timeout` (µs) a writer's patience."""
+    """Where topics are.
+
+    Attributes:
+        broker: its kind.
+        path: file of the embedded broker.
+        timeout: µs that a publisher waits for another one there.
+        kafka: how a Kafka cluster is reached.
+        registry: how a schema registry is reached.
+    """
 
     broker: str
     path: Path
     timeout: int
+    kafka: KafkaSettings
+    registry: RegistrySettings
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,7 @@ class RunSettings:
         flush: µs between commits to the offline store while rows come in.
         upkeep: µs between two rounds of joining small files of the offline store.
         keep: µs that files and log entries stay which those rounds replaced.
+        flink: how jobs run on Flink.
     """
 
     runner: str
@@ -65,6 +85,7 @@ class RunSettings:
     flush: int
     upkeep: int
     keep: int
+    flink: FlinkSettings
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,7 @@ class SourceSettings:
         topic: instead of the definition's, or None.
         files: absolute patterns instead of the definition's, or None.
         lanes: number of lanes that its files are dealt to.
-        partitions: of its embedded topic when that is created.
+        partitions: of its topic when that is created.
     """
 
     topic: str | None = None
@@ -160,15 +181,14 @@ class Settings:
             known = f"legal is {listed(list(envs))}" if envs else f"{FILE} has no [env.NAME] tables"
             mistakes.append(f"env: there is no environment {env!r}: {known}.{did_you_mean(env, envs)}")
         read: dict[str, Any] = {}
-        options: dict[str, str] = {}
         if not mistakes:
             merged = _merged(_merged(DEFAULTS, base), envs[env] if env else {})
             read = _read(SHAPE, merged, "", home, mistakes)
         if not mistakes:
-            options = _with_secrets(read["offline"], home, mistakes)
+            _with_secrets(read, home, mistakes)
         if mistakes:
             raise SettingsError("\n".join(f"{FILE}: {mistake}" for mistake in mistakes))
-        return _settings(read, options, home, env)
+        return _settings(read, home, env)
 
     def source(self, name: str) -> SourceSettings:
         """Settings of a source, the usual ones if it has none of its own."""
@@ -246,25 +266,46 @@ def _read(shape: Any, value: Any, place: str, folder: Path, mistakes: list[str])
     return {key: _read(shape[key], item, f"{inner}{key}", folder, mistakes) for key, item in value.items()}
 
 
-def _with_secrets(offline: Mapping[str, Any], folder: Path, mistakes: list[str]) -> dict[str, str]:
-    """Options of the object store, secrets among them."""
-    try:
-        return dict(offline["options"]) | dict(secrets(offline["secrets"], folder, os.environ))
-    except ValueError as error:
-        mistakes.append(f"offline.secrets.{error}")
-        return {}
+_SECRETS: Mapping[tuple[str, ...], tuple[str, ...] | None] = {
+    ("offline",): None,
+    ("online", "cassandra"): ("password",),
+    ("stream", "kafka"): ("password", "key_password"),
+    ("stream", "registry"): ("password",),
+}
 
 
-def _settings(read: Mapping[str, Any], options: Mapping[str, str], folder: Path, env: str | None) -> Settings:
+def _with_secrets(read: Mapping[str, Any], folder: Path, mistakes: list[str]) -> None:
+    """Puts the secrets themselves where tables name their variables and files."""
+    for place, legal in _SECRETS.items():
+        table: Any = read
+        for name in place:
+            table = table[name]
+        try:
+            table["secrets"] = dict(secrets(table["secrets"], folder, os.environ))
+        except ValueError as error:
+            mistakes.append(f"{'.'.join(place)}.secrets.{error}")
+            continue
+        for name in table["secrets"]:
+            if legal is not None and name not in legal:
+                mistakes.append(f"{'.'.join(place)}.secrets.{name}: unknown secret: legal is {listed(legal)}")
+
+
+def _settings(read: Mapping[str, Any], folder: Path, env: str | None) -> Settings:
+    offline, online, stream, run = read["offline"], read["online"], read["stream"], read["run"]
     return Settings(
         project=read["project"],
         folder=folder,
         env=env,
         definitions=read["definitions"],
-        offline=OfflineSettings(read["offline"]["root"], options),
-        online=OnlineSettings(read["online"]["store"], **read["online"]["sqlite"]),
-        stream=StreamSettings(read["stream"]["broker"], **read["stream"]["sqlite"]),
-        run=RunSettings(**read["run"]),
+        offline=OfflineSettings(offline["root"], offline["options"] | offline["secrets"]),
+        online=OnlineSettings(online["store"], **online["sqlite"], cassandra=CassandraSettings(**online["cassandra"])),
+        stream=StreamSettings(
+            stream["broker"],
+            **stream["sqlite"],
+            kafka=KafkaSettings(**stream["kafka"]),
+            registry=RegistrySettings(**stream["registry"]),
+        ),
+        run=RunSettings(**{**run, "flink": FlinkSettings(**run["flink"])}),
         serving=ServingSettings(read["serving"]["log_sample"]),
         sources={name: SourceSettings(**values) for name, values in read["sources"].items()},
     )

@@ -31,6 +31,10 @@ class StoreError(TwinbeamError):
     """A store cannot be reached, is locked or is damaged."""
 
 
+class StoreAway(StoreError):
+    """A server of a store, or the broker, does not answer now; nothing is lost, and the same call may succeed later."""
+
+
 class LaneError(TwinbeamError):
     """A lane's log contradicts the stored progress."""
 

@@ -128,9 +128,21 @@ MISTAKES = {
         'project = "p"\n[online]\nstore = "sqlight"',
         ["online.store: 'sqlight' is not legal", "legal is 'sqlite'", "mean 'sqlite'?"],
     ),
-    "a store to come": (
-        'project = "p"\n[online]\nstore = "cassandra"',
-        ["online.store: 'cassandra' is not in this version", "'sqlite'"],
+    "a server without a port": (
+        'project = "p"\n[online.cassandra]\nhosts = ["one:9042", "two"]',
+        ["online.cassandra.hosts: 'two' is no address", '"host:port"'],
+    ),
+    "no URL": (
+        'project = "p"\n[run.flink]\njobmanager = "127.0.0.1:8081"',
+        ["run.flink.jobmanager: '127.0.0.1:8081' is no URL", "http://host:port"],
+    ),
+    "a start that is none": (
+        'project = "p"\n[stream.kafka]\nstart = "newest"',
+        ["stream.kafka.start: 'newest' is not legal", "'latest' or a time"],
+    ),
+    "an unknown secret": (
+        'project = "p"\n[stream.kafka.secrets]\npasword_file = "twinbeam.toml"',
+        ["stream.kafka.secrets.pasword: unknown secret", "'password', 'key_password'"],
     ),
     "a bad duration": (
         'project = "p"\n[run]\nmax_skew = "a minute"',
