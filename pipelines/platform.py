@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from pipelines import batch, stream
+from pipelines.brokers.base import Broker
 from pipelines.clock import SystemClock
 from pipelines.heartbeat import RunStatus, alive_runs
 from pipelines.progress import Progress
@@ -19,7 +20,6 @@ from pipelines.report import RunReport
 from pipelines.serving_calls import PreparedReader, ServingCalls
 from pipelines.serving_calls import instant as instant_of
 from pipelines.settings import Settings
-from pipelines.topics import EmbeddedTopics
 from schemas.errors import RequestError
 from schemas.registry import Registry
 from serving import plan as plans
@@ -73,9 +73,9 @@ class Platform:
         return self._project.offline
 
     @property
-    def topics(self) -> EmbeddedTopics:
+    def broker(self) -> Broker:
         """The broker."""
-        return self._project.topics
+        return self._project.broker
 
     def plan(self) -> plans.Plan:
         """What `apply` would do: per view added, changed or removed, why, and what becomes of its state."""
@@ -158,7 +158,7 @@ class Platform:
         if topic is None:
             raise RequestError(f"source {source!r} has no topic; give it topic= in its definition or the settings")
         keys = key_fields(definition, self.registry.views.values())
-        return publish(self.topics, topic, definition, events, keys, self._now())
+        return publish(self.broker, topic, definition, events, keys, self._now())
 
     def get(
         self,

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TextIO, TypeVar
 
+from pipelines.brokers.base import Broker
 from pipelines.clock import Clock
 from pipelines.progress import FedView
 from pipelines.settings import FILE, Settings
 from pipelines.stores import Stores
-from pipelines.topics import EmbeddedTopics
 from schemas.errors import RequestError, did_you_mean
 from schemas.registry import Registry
 from schemas.source import Source
@@ -61,9 +61,9 @@ class Project:
         return self.stores.online()
 
     @cached_property
-    def topics(self) -> EmbeddedTopics:
+    def broker(self) -> Broker:
         """The broker."""
-        return self.stores.topics()
+        return self.stores.broker()
 
     def checked_deployment(self) -> Deployment:
         """What is applied, if it is what the definitions say.
@@ -81,8 +81,8 @@ class Project:
         """Topic of a source, made in the broker if it is not there; None if the source has none."""
         topic = self.settings.topic(self.registry.sources[source])
         if topic is not None and topic not in self._made:
-            if topic not in self.topics.names():
-                self.topics.create(topic, self.settings.source(source).partitions)
+            if topic not in self.broker.names():
+                self.broker.create(topic, self.settings.source(source).partitions)
             self._made.add(topic)
         return topic
 
@@ -125,7 +125,7 @@ class Project:
 
     def close(self) -> None:
         """Closes the stores that were opened."""
-        for name in ("online", "topics"):
+        for name in ("online", "broker"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.topics import EmbeddedTopics
+from pipelines.brokers.base import Broker
 from schemas.feature_view import FeatureView
 from schemas.lane import Lane
 from schemas.source import Source
@@ -32,13 +32,11 @@ def key_fields(source: Source, views: Iterable[FeatureView]) -> tuple[str, ...]:
     return ()
 
 
-def publish(
-    topics: EmbeddedTopics, topic: str, source: Source, events: Any, keys: Sequence[str], now: int
-) -> dict[str, int]:
+def publish(broker: Broker, topic: str, source: Source, events: Any, keys: Sequence[str], now: int) -> dict[str, int]:
     """Appends events to a topic and returns when they are on disk.
 
     Args:
-        topics: the broker.
+        broker: the broker.
         topic: name of an existing topic.
         source: of the events.
         events: dicts, an Arrow table, a polars or pandas frame; or `bytes` values, which are sent as they are, without
@@ -54,14 +52,14 @@ def publish(
         LaneError: there is no such topic.
         StoreError: the broker's file cannot be written.
     """
-    name = topics.id(topic)
+    name = broker.id(topic)
     if isinstance(events, list | tuple) and events and all(isinstance(event, bytes) for event in events):
         values = list(events)
         found: list[bytes | None] = [None] * len(values)
     else:
         batch = check_events(source, events)
         values, found = encode_values(source, batch), record_keys(batch, keys)
-    last = topics.publish(topic, found, values, now=now)
+    last = broker.publish(topic, found, values, now=now)
     return {Lane(source.name, "topic", name, partition).text: offset for partition, offset in sorted(last.items())}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipelines.brokers.base import Broker
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.settings import Settings
-from pipelines.topics import EmbeddedTopics
 from schemas.errors import StoreError, TwinbeamError
 from serving.stores.base import OnlineStore
 from serving.stores.offline import OfflineStore
@@ -64,6 +65,6 @@ class Stores:
             return StoreError(f"{self.online_path}: {error}; if no later release wrote it, {REFILL}")
         return error
 
-    def topics(self) -> EmbeddedTopics:
-        """Opens the embedded broker."""
-        return EmbeddedTopics(self.topics_path, self.topics_timeout)
+    def broker(self) -> Broker:
+        """Opens the broker."""
+        return EmbeddedBroker(self.topics_path, self.topics_timeout)

@@ -141,7 +141,7 @@ def _topic_ends(project: Project, sources: Mapping[str, Source]) -> dict[Lane, i
         raise RequestError(f"no source has a topic to follow ({', '.join(sources)}); twinbeam run batch reads files")
     ends: dict[Lane, int] = {}
     for name, topic in topics.items():
-        ends |= topic_lanes(project.topics, name, topic)
+        ends |= topic_lanes(project.broker, name, topic)
     return ends
 
 

@@ -18,7 +18,6 @@ from pipelines.job import Job
 from pipelines.lanes.base import LaneReader
 from pipelines.lanes.events import EventsReader
 from pipelines.lanes.files import FileReader
-from pipelines.lanes.topic import TopicReader
 from pipelines.monitor import Monitor
 from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
@@ -55,8 +54,8 @@ class Work:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self._online, self._offline = job.stores.online(), job.stores.offline()
-        self._topics = (
-            job.stores.topics() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
+        self._broker = (
+            job.stores.broker() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
         )
         progress = Progress.read(self._offline, self._online, job.sources, job.views)
         self.monitor = Monitor(fed.view.name for fed in job.views)
@@ -89,11 +88,11 @@ class Work:
 
     def pulse(self) -> int | None:
         """A number that changes when a live log may have more; None if that cannot be told cheaply."""
-        return None if self._topics is None else self._topics.data_version()
+        return None if self._broker is None else self._broker.pulse()
 
     def lag(self) -> int | None:
         """Records of live topics that are not read yet; None if none is read live."""
-        if self._topics is None:
+        if self._broker is None:
             return None
         ends: dict[str, dict[int, int]] = {}
         behind = 0
@@ -101,7 +100,7 @@ class Work:
             if task.live and task.lane.kind == "topic":
                 topic = self.job.topics[task.lane.source]
                 if topic not in ends:
-                    ends[topic] = self._topics.ends(topic)
+                    ends[topic] = self._broker.ends(topic)
                 behind += max(ends[topic].get(task.lane.number, 0) - self.feed.positions[task.lane.text], 0)
         return behind
 
@@ -141,8 +140,8 @@ class Work:
         finally:
             self.feed.close()
             self._online.close()
-            if self._topics is not None:
-                self._topics.close()
+            if self._broker is not None:
+                self._broker.close()
 
     def _stored(self, lane: Lane, rows: pa.RecordBatch) -> None:
         if lane.kind == "topic" and rows.num_rows:
@@ -154,8 +153,8 @@ class Work:
             return EventsReader(self._offline, source)
         if task.lane.kind == "files":
             return FileReader(source, self.job.files.get(source.name, ()))
-        assert self._topics is not None
-        return TopicReader(self._topics, self.job.topics[source.name])
+        assert self._broker is not None
+        return self._broker.reader(self.job.topics[source.name])
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def make(folder: Path, count: int = 120) -> Path:
         platform.run_batch()
         for seed in (2, 3, 4):
             publish(platform, seed, count)
-            platform.topics.publish("purchases", [None], [b"no JSON"], now=NOW)
+            platform.broker.publish("purchases", [None], [b"no JSON"], now=NOW)
             platform.run_stream(until="caught_up")
         answers(platform)
         publish(platform, WAITING, count)

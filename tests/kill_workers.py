@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.platform import Platform
-from pipelines.topics import EmbeddedTopics
 from serving.stores import offline
 from serving.stores.delta import Log
 from serving.stores.offline import OfflineStore
@@ -100,7 +100,7 @@ def compactor(root: Path) -> None:
 
 def publisher(path: Path, life: int, first: int, sizes: Sequence[int], acknowledged: Path) -> None:
     """Publishes calls of the sizes given, whose records tell the life and the call; notes what is acknowledged."""
-    topics = EmbeddedTopics(path)
+    topics = EmbeddedBroker(path)
     with acknowledged.open("ab", buffering=0) as notes:
         for call in range(first, len(sizes)):
             values = [json.dumps([life, call, number]).encode() for number in range(sizes[call])]

@@ -99,7 +99,7 @@ def assert_same(one: Platform, other: Platform, users: int) -> None:
 
 def published(platform: Platform, topic: str) -> int:
     """Records in a topic."""
-    return sum(platform.topics.ends(topic).values())
+    return sum(platform.broker.ends(topic).values())
 
 
 def taken(platform: Platform, source: str) -> int:

@@ -166,7 +166,7 @@ def test_damaged_values_of_a_topic(
     rng.shuffle(values)
     per_kind = Counter(kinds[value] for value in bad)
     with opened(project, f'topic="orders", encoding="{encoding}"', SETTINGS) as (platform, folder):
-        platform.topics.publish("orders", [None] * len(values), values, now=micros(ARRIVAL))
+        platform.broker.publish("orders", [None] * len(values), values, now=micros(ARRIVAL))
         report = platform.run_stream(until="caught_up")
         orphans = per_kind["null keys"]
         assert counts(report) == (len(good) + orphans, rows_of(good), len(bad))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.envelope import TIME, Envelope
 from pipelines.feed import Feed, LaneTask
 from pipelines.file_patterns import find_files
@@ -18,10 +19,9 @@ from pipelines.job import Job, pickled
 from pipelines.lane_plan import plan_lanes
 from pipelines.lanes.base import LaneReader, event_schema
 from pipelines.lanes.events import EventsReader
-from pipelines.lanes.topic import TopicReader, topic_lanes
+from pipelines.lanes.topic import topic_lanes
 from pipelines.progress import FedView, Progress
 from pipelines.stores import Stores
-from pipelines.topics import EmbeddedTopics
 from schemas.entity import Entity
 from schemas.errors import LaneError
 from schemas.feature import agg
@@ -91,14 +91,14 @@ def test_blocks_lack_the_lanes_that_events_holds_until_they_are_sealed() -> None
 
 
 @pytest.fixture
-def topics(tmp_path: Path) -> Iterator[EmbeddedTopics]:
-    broker = EmbeddedTopics(tmp_path / "topics.db")
+def topics(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path / "topics.db")
     broker.create("s", 3)
     yield broker
     broker.close()
 
 
-def publish(topics: EmbeddedTopics, count: int) -> None:
+def publish(topics: EmbeddedBroker, count: int) -> None:
     values = [b'{"k": %d, "ts": "2026-01-01"}' % number for number in range(count)]
     topics.publish("s", [b"%d" % number for number in range(count)], values, now=1)
 
@@ -113,12 +113,10 @@ def turns(feed: Feed, limit: int, count: int) -> list[tuple[int, int, int]]:
     return seen
 
 
-def test_every_lane_has_its_turn(topics: EmbeddedTopics) -> None:
+def test_every_lane_has_its_turn(topics: EmbeddedBroker) -> None:
     publish(topics, 300)
     ends = topic_lanes(topics, "s", "s")
-    feed = Feed(
-        [LaneTask(lane, 0, 0, end, True) for lane, end in ends.items()], lambda task, past: TopicReader(topics, "s")
-    )
+    feed = Feed([LaneTask(lane, 0, 0, end, True) for lane, end in ends.items()], lambda task, past: topics.reader("s"))
     assert [number for number, *_ in turns(feed, 10, 6)] == [0, 1, 2, 0, 1, 2]
     assert not feed.caught_up()
     seen = turns(feed, 50, 30)
@@ -133,12 +131,10 @@ def test_every_lane_has_its_turn(topics: EmbeddedTopics) -> None:
     feed.close()
 
 
-def test_a_lane_that_is_sent_back_reads_again(topics: EmbeddedTopics) -> None:
+def test_a_lane_that_is_sent_back_reads_again(topics: EmbeddedBroker) -> None:
     publish(topics, 60)
     ends = topic_lanes(topics, "s", "s")
-    feed = Feed(
-        [LaneTask(lane, 0, 0, end, True) for lane, end in ends.items()], lambda task, past: TopicReader(topics, "s")
-    )
+    feed = Feed([LaneTask(lane, 0, 0, end, True) for lane, end in ends.items()], lambda task, past: topics.reader("s"))
     first = turns(feed, 100, 3)
     here = list(feed.positions.items())
     feed.seek(here)
@@ -148,7 +144,7 @@ def test_a_lane_that_is_sent_back_reads_again(topics: EmbeddedTopics) -> None:
     feed.close()
 
 
-def test_a_lane_goes_from_the_offline_store_to_its_log_without_a_seam(topics: EmbeddedTopics, tmp_path: Path) -> None:
+def test_a_lane_goes_from_the_offline_store_to_its_log_without_a_seam(topics: EmbeddedBroker, tmp_path: Path) -> None:
     publish(topics, 90)
     (lane, end), *_ = topic_lanes(topics, "s", "s").items()
     offline, seam = OfflineStore(tmp_path / "offline"), end // 2
@@ -165,7 +161,7 @@ def test_a_lane_goes_from_the_offline_store_to_its_log_without_a_seam(topics: Em
     offline.append("events/s", [batch], {(lane.text, ""): seam})
 
     def reader(task: LaneTask, past: bool) -> LaneReader:
-        return EventsReader(offline, source) if past else TopicReader(topics, "s")
+        return EventsReader(offline, source) if past else topics.reader("s")
 
     feed = Feed([LaneTask(lane, 1, seam, end, True)], reader)
     seen, kinds, stored = [], [], []

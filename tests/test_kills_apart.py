@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipelines.brokers.embedded import CHUNK_ROWS, EmbeddedBroker
 from pipelines.platform import Platform
-from pipelines.topics import CHUNK_ROWS, EmbeddedTopics
 from serving.stores.delta import Place
 from serving.stores.offline import OfflineStore
 from tests import kill_workers
@@ -82,7 +82,7 @@ def test_a_publisher_killed_in_the_middle_loses_and_tears_nothing(
 ) -> None:
     """A life is one process; it repeats the first call that was not acknowledged, and goes on."""
     path, acknowledged = tmp_path / "topics.db", tmp_path / "acknowledged.txt"
-    topics = EmbeddedTopics(path)
+    topics = EmbeddedBroker(path)
     topics.create("log", 2)
     acknowledged.touch()
     sizes = [chance.choice([1, 7, 300, CHUNK_ROWS]) for _ in range(20_000)]

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.envelope import DEAD_SCHEMA, LOG_COLUMNS, RAW_SCHEMA, Envelope
 from pipelines.lanes import events as events_module
 from pipelines.lanes.base import LaneReader, dead_batch, event_schema, events_batch
 from pipelines.lanes.events import EventsReader
 from pipelines.lanes.files import FileReader, next_file
-from pipelines.lanes.topic import TopicReader, topic_lanes
-from pipelines.topics import EmbeddedTopics
+from pipelines.lanes.topic import topic_lanes
 from schemas.errors import EventError, LaneError
 from schemas.lane import Lane
 from schemas.source import Source
@@ -54,11 +54,11 @@ class Log:
 
 
 def topic_log(folder: Path) -> Log:
-    topics = EmbeddedTopics(folder / "topics.db")
+    topics = EmbeddedBroker(folder / "topics.db")
     topics.create("t", 1)
     topics.publish("t", [b"k"] * 10, [b"%d" % number for number in range(10)], now=5)
     lane = Lane("s", "topic", topics.id("t"), 0)
-    return Log(lane, list(range(10)), 10, lambda: TopicReader(topics, "t"), "raw")
+    return Log(lane, list(range(10)), 10, lambda: topics.reader("t"), "raw")
 
 
 def files_log(folder: Path) -> Log:
@@ -151,10 +151,10 @@ def test_a_reader_that_is_not_open_says_so(log: Log) -> None:
 
 
 def test_a_topic_goes_on_where_it_was_read_to(tmp_path: Path) -> None:
-    topics = EmbeddedTopics(tmp_path / "topics.db")
+    topics = EmbeddedBroker(tmp_path / "topics.db")
     topics.create("t", 2)
     (lane, _), (other, _) = topic_lanes(topics, "s", "t").items()
-    reader = TopicReader(topics, "t")
+    reader = topics.reader("t")
     reader.open(lane, 0)
     assert reader.poll(10) == []
     topics.publish("t", [bytes([number]) for number in range(8)], [b"%d" % number for number in range(8)], now=1)
@@ -166,19 +166,19 @@ def test_a_topic_goes_on_where_it_was_read_to(tmp_path: Path) -> None:
 
 
 def test_a_topic_created_again_is_refused(tmp_path: Path) -> None:
-    topics = EmbeddedTopics(tmp_path / "topics.db")
+    topics = EmbeddedBroker(tmp_path / "topics.db")
     topics.create("t", 1)
     (lane,) = topic_lanes(topics, "s", "t")
-    reader = TopicReader(topics, "t")
+    reader = topics.reader("t")
     reader.open(lane, 0)
     topics.delete("t")
     topics.create("t", 1)
     with pytest.raises(LaneError, match=f"{lane.id} was being read"):
         reader.poll(1)
     with pytest.raises(LaneError, match=rf"{lane.text}: topic 't' was deleted and created again"):
-        TopicReader(topics, "t").open(lane, 0)
+        topics.reader("t").open(lane, 0)
     with pytest.raises(LaneError, match="has no partition 1"):
-        TopicReader(topics, "t").open(Lane("s", "topic", topics.id("t"), 1), 0)
+        topics.reader("t").open(Lane("s", "topic", topics.id("t"), 1), 0)
 
 
 def lane_of_file(folder: Path, name: str, content: bytes) -> tuple[Lane, FileReader]:

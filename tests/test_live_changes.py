@@ -142,8 +142,8 @@ def marks(folder: Path, blocks: tuple[Block, ...]) -> dict[tuple[str, str], tupl
 def ends(folder: Path) -> dict[str, int]:
     """Ends of the topic's lanes."""
     with Platform.open(folder) as platform:
-        name = platform.topics.id("events")
-        return {f"events/topic-{name}/{number}": end for number, end in platform.topics.ends("events").items()}
+        name = platform.broker.id("events")
+        return {f"events/topic-{name}/{number}": end for number, end in platform.broker.ends("events").items()}
 
 
 def fresh(folder: Path, blocks: tuple[Block, ...]) -> bool:

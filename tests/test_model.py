@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.job import Job, Pace
 from pipelines.lane_plan import plan_lanes
 from pipelines.lanes.topic import topic_lanes
@@ -28,7 +29,6 @@ from pipelines.offline_buffer import FlushRule
 from pipelines.progress import FedView, Progress
 from pipelines.publish import publish
 from pipelines.stores import Stores
-from pipelines.topics import EmbeddedTopics
 from schemas.entity import Entity
 from schemas.errors import StoreError
 from schemas.feature import agg
@@ -155,7 +155,7 @@ class Writers(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self.root = Path(self._folder.name)
-        self.topics = EmbeddedTopics(self.root / "topics.db")
+        self.topics = EmbeddedBroker(self.root / "topics.db")
         self.writers: dict[str, Writer] = {}
 
     @initialize(partitions=st.integers(1, 3), events=st.lists(EVENT, min_size=5, max_size=20))

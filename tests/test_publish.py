@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.publish import key_fields, publish
-from pipelines.topics import EmbeddedTopics
 from schemas.entity import Entity
 from schemas.errors import EventError, LaneError
 from schemas.feature_view import FeatureView
@@ -43,7 +43,7 @@ def test_fields_that_key_records() -> None:
 
 
 def test_publishing(tmp_path: Path) -> None:
-    topics = EmbeddedTopics(tmp_path / "topics.db")
+    topics = EmbeddedBroker(tmp_path / "topics.db")
     topics.create("p", 2)
     events = [{"user": user, "shop": "x", "at": NOON} for user in (1, 2, None, 1)]
     last = publish(topics, "p", PURCHASES, events, ["user"], 5)
@@ -65,7 +65,7 @@ def events_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_nothing_is_sent_of_a_call_with_an_event_that_does_not_fit(tmp_path: Path) -> None:
-    topics = EmbeddedTopics(tmp_path / "topics.db")
+    topics = EmbeddedBroker(tmp_path / "topics.db")
     topics.create("p", 2)
     with pytest.raises(EventError, match=r"^p: row 1: user: 'x' is no int64$"):
         publish(topics, "p", PURCHASES, [{"user": 1, "at": NOON}, {"user": "x", "at": NOON}], ["user"], 5)
@@ -75,7 +75,7 @@ def test_nothing_is_sent_of_a_call_with_an_event_that_does_not_fit(tmp_path: Pat
 
 
 def test_raw_values_are_sent_as_they_are(tmp_path: Path) -> None:
-    topics = EmbeddedTopics(tmp_path / "topics.db")
+    topics = EmbeddedBroker(tmp_path / "topics.db")
     topics.create("p", 1)
     publish(topics, "p", PURCHASES, [b"no avro", b""], ["user"], 5)
     records = topics.read("p", 0, 0, 10)

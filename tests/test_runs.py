@@ -493,8 +493,8 @@ def test_several_lanes_of_files(project: Make) -> None:
 def test_a_topic_made_again_is_another_lane(platform: Platform) -> None:
     platform.publish("buys", new(range(10)))
     platform.run_stream(until="caught_up")
-    platform.topics.delete("buys")
-    platform.topics.create("buys", 2)
+    platform.broker.delete("buys")
+    platform.broker.create("buys", 2)
     platform.publish("buys", new(range(10, 25)))
     assert platform.run_stream(until="caught_up").events == 15
     check(platform, new(range(25)))

@@ -73,7 +73,7 @@ def test_a_stream_of_minutes_stays_flat(
     stream = start([sys.executable, "-m", "tests.soaked_stream", str(folder), str(tmp_path / "figures")], cwd=ROOT)
     files = feed(platform, stream, folder / "store")
     ended = time.monotonic() + 1.0  # what a figure of a second later says is about all that was published
-    published = sum(end for end in platform.topics.ends("clicks").values())
+    published = sum(end for end in platform.broker.ends("clicks").values())
     wait_until(lambda: any(f["lag"] == 0 and f["at"] > ended for f in figures(tmp_path)[-5:]), stream)
     stream.send_signal(signal.SIGTERM)
     assert stream.wait() == 0

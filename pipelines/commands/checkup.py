@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.commands.tables import counted
 from pipelines.runner import mend_embedded_runner
 from pipelines.settings import Settings
-from pipelines.topics import EmbeddedTopics
 from schemas.errors import TwinbeamError
 from schemas.registry import Registry
 from serving.deployment import Deployment
@@ -168,14 +168,14 @@ def _topics(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
         return
 
     def look() -> str:
-        with closing(EmbeddedTopics(path)) as topics:
+        with closing(EmbeddedBroker(path)) as topics:
             held = {name: sum(topics.ends(name).values()) for name in topics.names()}
         return f"{path}: " + (
             ", ".join(f"{name} {counted(count, 'record')}" for name, count in held.items()) or "no topics"
         )
 
     yield _sqlite("topics", path, look)
-    with closing(EmbeddedTopics(path)) as topics:
+    with closing(EmbeddedBroker(path)) as topics:
         missing = sorted({topic for topic in wanted.values() if topic} - set(topics.names()))
     if missing:
         yield Finding("topics", WARNING, f"not made yet: {', '.join(missing)}", "twinbeam apply")

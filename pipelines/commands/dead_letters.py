@@ -124,7 +124,7 @@ def _replay(platform: Platform, source: str, letters: pl.DataFrame, mended: str 
     sent = 0
     if chosen.ids and topic is not None:
         now = time.time_ns() // 1_000
-        sent, _ = platform.topics.replay(topic, chosen.ids, chosen.keys, chosen.values, now=now)
+        sent, _ = platform.broker.replay(topic, chosen.ids, chosen.keys, chosen.values, now=now)
     before = len(chosen.ids) - sent
     if as_json:
         counts = {

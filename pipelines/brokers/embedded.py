@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,35 +12,24 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from pipelines.brokers.embedded_log import OFFSET_BITS, TABLES, append, laid_out, partitions_of, read_log, topic_id
+from pipelines.brokers.embedded_reader import EmbeddedReader
 from pipelines.envelope import RAW_SCHEMA, TIME
-from schemas.errors import LaneError, StoreError, did_you_mean
+from schemas.errors import StoreError
 from serving.stores.sqlite_file import refusal
 
 T = TypeVar("T")
 
 CHUNK_ROWS = 4_000
 CHUNK_BYTES = 16 << 20
-READ_BYTES = 64 << 20
-_STEP = 500
-_OFFSET_BITS = 40
 _WAIT_SECONDS = 60.0
 _WAY_BACK = (
     "put it back from a copy; or move it away together with its -wal and -shm files and run twinbeam apply: what runs "
     "have taken in stays in the stores, what was published after that is to be published again"
 )
 
-# A record's id is its partition's number in the file << 40 | offset: one B-tree, each partition a range that grows at
-# its end. Numbers of partitions are never used again (autoincrement).
-_TABLES = """
-create table if not exists topics(name text primary key, id text not null, partitions integer not null) without rowid;
-create table if not exists partitions(number integer primary key autoincrement, topic text not null,
-  partition integer not null, next integer not null, arrival integer not null, unique(topic, partition));
-create table if not exists log(id integer primary key, arrival integer not null, key blob, value blob, headers blob);
-create table if not exists replayed(topic text not null, id text not null, primary key(topic, id)) without rowid;
-"""
 
-
-class EmbeddedTopics:
+class EmbeddedBroker:
     """Topics of one SQLite file: WAL, every publish synced to disk before it returns.
 
     Offsets of a partition are dense and start at 0; arrival times of a partition never fall. A topic has an id of its
@@ -91,9 +79,9 @@ class EmbeddedTopics:
             LaneError: there is no such topic.
         """
         with self._writing() as db:
-            name = _id(db, topic)
-            for number, _, _, _ in _partitions(db, name):
-                span = (number << _OFFSET_BITS, (number + 1) << _OFFSET_BITS)
+            name = topic_id(db, topic)
+            for number, _, _, _ in partitions_of(db, name):
+                span = (number << OFFSET_BITS, (number + 1) << OFFSET_BITS)
                 db.execute("delete from log where id >= ? and id < ?", span)
             db.execute("delete from partitions where topic = ?", (name,))
             db.execute("delete from replayed where topic = ?", (name,))
@@ -109,7 +97,15 @@ class EmbeddedTopics:
         Raises:
             LaneError: there is no such topic.
         """
-        return self._reading(lambda db: _id(db, topic))
+        return self._reading(lambda db: topic_id(db, topic))
+
+    def starts(self, topic: str) -> dict[int, int]:
+        """The first offset of each partition: nothing is ever thrown away.
+
+        Raises:
+            LaneError: there is no such topic.
+        """
+        return dict.fromkeys(self.ends(topic), 0)
 
     def ends(self, topic: str) -> dict[int, int]:
         """The next offset of each partition.
@@ -117,9 +113,9 @@ class EmbeddedTopics:
         Raises:
             LaneError: there is no such topic.
         """
-        return self._reading(lambda db: {row[1]: row[2] for row in _partitions(db, _id(db, topic))})
+        return self._reading(lambda db: {row[1]: row[2] for row in partitions_of(db, topic_id(db, topic))})
 
-    def data_version(self) -> int:
+    def pulse(self) -> int:
         """Number that is another than before when something was published; costs a few µs.
 
         Numbers are to be compared only with earlier ones of the same object.
@@ -160,7 +156,7 @@ class EmbeddedTopics:
         _same_length(keys, values, extra)
         for start, end in _chunks(values):
             with self._writing() as db:
-                last |= _append(db, topic, keys[start:end], values[start:end], extra[start:end], now)
+                last |= append(db, topic, keys[start:end], values[start:end], extra[start:end], now)
         return last
 
     def replay(
@@ -186,7 +182,7 @@ class EmbeddedTopics:
         _same_length(keys, values, ids)
         for start, end in _chunks(values):
             with self._writing() as db:
-                name = _id(db, topic)
+                name = topic_id(db, topic)
                 fresh = [
                     at
                     for at in range(start, end)
@@ -194,8 +190,15 @@ class EmbeddedTopics:
                 ]
                 count += len(fresh)
                 new_keys, new_values = [keys[at] for at in fresh], [values[at] for at in fresh]
-                last |= _append(db, topic, new_keys, new_values, [None] * len(fresh), now)
+                last |= append(db, topic, new_keys, new_values, [None] * len(fresh), now)
         return count, last
+
+    def reader(self, topic: str) -> EmbeddedReader:
+        """A reader of one partition of a topic."""
+        return EmbeddedReader(self, topic)
+
+    def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Does nothing: nobody asks this broker how far its topics are read."""
 
     def read(self, topic: str, partition: int, offset: int, limit: int, id: str | None = None) -> pa.RecordBatch:
         """Records of a partition from an offset on, at most `limit` of them (fewer if they are large).
@@ -213,9 +216,9 @@ class EmbeddedTopics:
         Raises:
             LaneError: there is no such topic or partition, or the topic has another id.
         """
-        rows = self._reading(lambda db: _read(db, topic, partition, offset, limit, id))
+        rows = self._reading(lambda db: read_log(db, topic, partition, offset, limit, id))
         ids, arrivals, keys, values, headers = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-        mask = (1 << _OFFSET_BITS) - 1
+        mask = (1 << OFFSET_BITS) - 1
         columns: list[Any] = [
             pa.array([number & mask for number in ids], pa.int64()),
             pa.array(arrivals, pa.int64()).cast(TIME),
@@ -231,7 +234,7 @@ class EmbeddedTopics:
             self._connections = {}
 
     def _connection(self, side: str) -> sqlite3.Connection:
-        # Two connections: the number that `data_version` gives leaves out commits of its own connection.
+        # Two connections: the number that `pulse` gives leaves out commits of its own connection.
         if side not in self._connections:
             if self.path != ":memory:":
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
@@ -239,8 +242,8 @@ class EmbeddedTopics:
             try:
                 db.execute("pragma journal_mode = wal")
                 db.execute("pragma synchronous = full")
-                if not _laid_out(db):
-                    db.executescript(_TABLES)
+                if not laid_out(db):
+                    db.executescript(TABLES)
             except BaseException:
                 db.close()
                 raise
@@ -289,71 +292,6 @@ class EmbeddedTopics:
             raise refusal(self.path, error, self.timeout, False, _WAY_BACK) from error
         except OSError as error:
             raise StoreError(f"{self.path}: its folder cannot be made ({error.strerror})") from error
-
-
-def _laid_out(db: sqlite3.Connection) -> bool:
-    """Whether the tables are there: then nothing is written, so that a file that is read-only can still be read."""
-    return bool(db.execute("select count(*) from sqlite_master where name = 'replayed'").fetchone()[0])
-
-
-def _id(db: sqlite3.Connection, topic: str) -> str:
-    row = db.execute("select id from topics where name = ?", (topic,)).fetchone()
-    if row is None:
-        known = [name for (name,) in db.execute("select name from topics order by name")]
-        listed = ", ".join(known) if known else "none"
-        raise LaneError(f"there is no topic {topic!r}; topics: {listed}.{did_you_mean(topic, known)}")
-    return str(row[0])
-
-
-def _partitions(db: sqlite3.Connection, name: str) -> list[tuple[int, int, int, int]]:
-    query = "select number, partition, next, arrival from partitions where topic = ? order by partition"
-    return db.execute(query, (name,)).fetchall()
-
-
-def _append(
-    db: sqlite3.Connection,
-    topic: str,
-    keys: Sequence[bytes | None],
-    values: Sequence[bytes | None],
-    headers: Sequence[bytes | None],
-    now: int,
-) -> dict[int, int]:
-    places = _partitions(db, _id(db, topic))
-    next_id = [(number << _OFFSET_BITS) + offset for number, _, offset, _ in places]
-    arrivals = [max(now, arrival) for _, _, _, arrival in places]
-    first, count = list(next_id), len(places)
-    records = []
-    for key, value, header in zip(keys, values, headers, strict=True):
-        at = zlib.crc32(key if key is not None else value or b"") % count
-        records.append((next_id[at], arrivals[at], key, value, header))
-        next_id[at] += 1
-    db.executemany("insert into log values(?, ?, ?, ?, ?)", records)
-    mask = (1 << _OFFSET_BITS) - 1
-    grown = [at for at in range(count) if next_id[at] > first[at]]
-    ends = [(next_id[at] & mask, arrivals[at], places[at][0]) for at in grown]
-    db.executemany("update partitions set next = ?, arrival = ? where number = ?", ends)
-    return {places[at][1]: (next_id[at] & mask) - 1 for at in grown}
-
-
-def _read(
-    db: sqlite3.Connection, topic: str, partition: int, offset: int, limit: int, expected: str | None
-) -> list[tuple[Any, ...]]:
-    name = _id(db, topic)
-    if expected is not None and name != expected:
-        raise LaneError(f"topic {topic!r} was deleted and created again: its id is {name}, {expected} was being read")
-    found = db.execute("select number from partitions where topic = ? and partition = ?", (name, partition)).fetchone()
-    if found is None:
-        raise LaneError(f"topic {topic!r} has no partition {partition}")
-    base = found[0] << _OFFSET_BITS
-    query = "select id, arrival, key, value, headers from log where id >= ? and id < ? order by id limit ?"
-    cursor = db.execute(query, (base + offset, base + (1 << _OFFSET_BITS), limit))
-    rows: list[tuple[Any, ...]] = []
-    size = 0
-    while size < READ_BYTES and (step := cursor.fetchmany(_STEP)):
-        rows += step
-        size += sum(len(row[3] or b"") for row in step)
-    cursor.close()
-    return rows
 
 
 def _same_length(keys: Sequence[object], values: Sequence[object], more: Sequence[object]) -> None:
