@@ -30,7 +30,7 @@ class CellCache:
         self._newest: dict[Slot, int] = {}
         self._whole: set[Slot] = set()
         self.bytes = 0
-        self.reads = 0
+        self.asked = self.reads = 0
 
     def begin(self, block: str, lane: str, newest: int, whole: bool) -> None:
         """Says what the store holds of a lane's cells before this cache sees any.
@@ -64,6 +64,7 @@ class CellCache:
             read: reads cells from the store; called for those that the cache does not know.
         """
         slot = (block, lane)
+        self.asked += len(keys)
         versions, blobs = np.zeros(len(keys), np.int64), list[bytes | None]([None] * len(keys))
         known: OrderedDict[tuple[bytes, int], tuple[int, bytes]] = self._cells[slot]
         missing: Sequence[int] = range(len(keys))

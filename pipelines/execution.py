@@ -12,13 +12,13 @@ from typing import Any, TextIO
 
 from pipelines.display import shown
 from pipelines.graph import COMPOSITE, FeaturePipeline
-from pipelines.heartbeat import Heartbeat, beating
 from pipelines.job import Job, pickled
 from pipelines.monitor import Snapshot
 from pipelines.reader import Lanes
 from pipelines.report import RunReport
 from pipelines.runner import make_pipeline
 from pipelines.upkeep import kept_tidy
+from pipelines.watched import watched
 from pipelines.work import JobRef, Work
 from schemas.errors import TwinbeamError
 
@@ -69,8 +69,8 @@ def execute(job: Job, launch: Launch) -> RunReport:
     work = ref.open()
     try:
         if job.lanes:
-            heartbeat = beating(_heartbeat(work, launch), job.stores.online)
-            with _stopping(work, launch), shown(lambda: look(work), launch.out), heartbeat, kept_tidy(job):
+            kind = "batch" if launch.bounded else "stream"
+            with _stopping(work, launch), shown(lambda: look(work), launch.out), watched(work, kind), kept_tidy(job):
                 build(ref, launch).run().wait_until_finish()
     except BaseException as error:
         work.error = work.error or error
@@ -90,17 +90,6 @@ def look(work: Work) -> Snapshot:
     """What a run shows of itself now."""
     done, files = work.files()
     return work.monitor.snapshot(work.clock.elapsed(), work.lag(), done, files)
-
-
-def _heartbeat(work: Work, launch: Launch) -> Heartbeat:
-    job = work.job
-    return Heartbeat(
-        job.name,
-        "batch" if launch.bounded else "stream",
-        sorted({task.lane.source for task in job.lanes}),
-        job.clock,
-        lambda: (work.monitor.events, work.lag()),
-    )
 
 
 @contextmanager

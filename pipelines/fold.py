@@ -150,11 +150,11 @@ class OnlineFold:
         self._held.setdefault(place, _Held(envelope.lane)).add(after(batch, taken))
         self._taken[place] = envelope.end
 
-    def flush(self, report: Callable[[Lane, pa.RecordBatch], None], everything: bool = True) -> None:
+    def flush(self, report: Callable[[str, Lane, pa.RecordBatch], None], everything: bool = True) -> None:
         """Folds and writes all that was taken since the last flush, unless it may wait.
 
         Args:
-            report: told of the rows of each lane once they are in the store.
+            report: told of the rows of each view and lane once they are in the store.
             everything: whether nothing may wait any longer.
         """
         if not everything and sum(held.bytes for held in self._held.values()) < self._patience:
@@ -179,8 +179,8 @@ class OnlineFold:
                     fold.keep(part)
         self._settle(newest)
         reported, self._held = self._held, {}
-        for held in reported.values():
-            report(held.lane, _together(held.batches))
+        for (view, _), held in reported.items():
+            report(view, held.lane, _together(held.batches))
 
     def _reached_marks(self, newest: Mapping[Slot, int]) -> dict[str, list[Mark]]:
         """By entity, how far the blocks are folded once all that is held is written."""

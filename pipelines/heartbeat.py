@@ -51,7 +51,9 @@ class RunStatus:
         started: when it began to read.
         beat: when it was last heard of.
         events: events taken in so far.
+        rate: events a second between its last two beats.
         lag: records of its topics not read yet, or None if it reads none.
+        metrics: URL of its metrics, or None if it serves none.
     """
 
     run: str
@@ -62,7 +64,9 @@ class RunStatus:
     started: datetime
     beat: datetime
     events: int
+    rate: float
     lag: int | None
+    metrics: str | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Heartbeat:
         sources: names of the sources that it reads.
         clock: tells the time.
         counts: events taken in so far, and the lag if it is known.
+        metrics: URL of the process's metrics, or None.
     """
 
     def __init__(
@@ -115,9 +120,11 @@ class Heartbeat:
         sources: Sequence[str],
         clock: Clock,
         counts: Callable[[], tuple[int, int | None]],
+        metrics: str | None = None,
     ) -> None:
         self._run, self._clock, self._counts = run, clock, counts
         self._slot: int | None = None
+        self._last = (clock.elapsed(), 0)
         self._content = {
             "run": run,
             "kind": kind,
@@ -125,6 +132,7 @@ class Heartbeat:
             "pid": os.getpid(),
             "sources": sorted(sources),
             "started": clock.now(),
+            "metrics": metrics,
         }
 
     def beat(self, store: OnlineStore, ended: bool) -> None:
@@ -142,7 +150,8 @@ class Heartbeat:
         before = slots.get(self._slot)
         # A clock that went back, here or on the machine that had the slot before, must not make the beat an old one.
         version = now if before is None else max(now, before.version + 1)
-        content = json.dumps(self._content | {"beat": now, "events": events, "lag": lag, "ended": ended})
+        counts = {"events": events, "rate": self._rate(events), "lag": lag}
+        content = json.dumps(self._content | counts | {"beat": now, "ended": ended})
         places = np.array([self._slot], np.int64)
         store.write(ENTITY, [Cells(ENTITY, "", [KEY], places, np.array([version], np.int64), [content.encode()])])
 
@@ -171,6 +180,12 @@ class Heartbeat:
             over.wait(INTERVAL / 1e6)
         if store is not None:
             store.close()
+
+    def _rate(self, events: int) -> float:
+        """Events a second since the beat before."""
+        elapsed, (then, before) = self._clock.elapsed(), self._last
+        self._last = (elapsed, events)
+        return (events - before) / (elapsed - then) * 1e6 if elapsed > then else 0.0
 
     def _lost(self, slots: dict[int, _Slot], place: int, now: int) -> bool:
         """Whether a slot belongs to another run that is alive."""
@@ -211,7 +226,9 @@ def _status(slot: _Slot) -> RunStatus:
         _instant(content["started"]),
         _instant(slot.beat),
         content["events"],
+        content["rate"],
         content["lag"],
+        content["metrics"],
     )
 
 

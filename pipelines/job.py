@@ -61,6 +61,7 @@ class Job:
         cache_bytes: budget of the cache of cells.
         upkeep: µs between two rounds of upkeep of the tables that it fills.
         keep: µs that files and log entries stay which upkeep has replaced.
+        metrics: host and port that a process serves its metrics at (port 0: a free one), or None for nowhere.
         clock: what tells the time.
     """
 
@@ -79,6 +80,7 @@ class Job:
     cache_bytes: int = 256 << 20
     upkeep: int = 300_000_000
     keep: int = 3_600_000_000
+    metrics: tuple[str, int] | None = None
     clock: Clock = field(default_factory=SystemClock)
 
 

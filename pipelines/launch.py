@@ -96,5 +96,6 @@ def make_job(
         rule=FlushRule(every=settings.flush),
         upkeep=settings.upkeep,
         keep=settings.keep,
+        metrics=settings.metrics,
         clock=project.clock,
     )

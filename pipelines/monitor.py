@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.ages import Ages
 from pipelines.report import AGES, RunReport, ViewReport
+from schemas.lane import Lane
 
 Ints = npt.NDArray[np.int64]
 _EDGES = np.asarray([edge for _, edge in AGES], np.int64)
@@ -44,29 +46,44 @@ class Snapshot:
 
 
 class Monitor:
-    """Counters that the steps of one process add to; one thread writes, any thread reads."""
+    """Counters that the steps of one process add to; one thread writes, any thread reads.
+
+    Attributes:
+        by_source: events taken in, by name of the source.
+        since_event: by view, how long after their event times rows were in the online store.
+        since_arrival: the same since they arrived in their topic.
+        writes: how long writes to the online store took.
+        reads: how long reads of cells from it took.
+        commits: how long flushes to the offline store took.
+    """
 
     def __init__(self, views: Iterable[str]) -> None:
+        names = list(views)
+        self.by_source = Counter[str]()
+        self.since_event = {name: Ages() for name in names}
+        self.since_arrival = {name: Ages() for name in names}
+        self.writes, self.reads, self.commits = Ages(), Ages(), Ages()
         self.events = 0
         self.skipped = 0
         self.dead_letters = 0
-        self._rows = Counter[str](dict.fromkeys(views, 0))
+        self._rows = Counter[str](dict.fromkeys(names, 0))
         self._view_skipped = Counter[str]()
         self._view_dead = Counter[str]()
         self._late = np.zeros(len(AGES), np.int64)
         self._newest: dict[str, int] = {}
         self._fresh = deque[int](maxlen=256)
 
-    def take_events(self, lane: str, times: Ints) -> None:
+    def take_events(self, lane: Lane, times: Ints) -> None:
         """Counts events of a lane, in its order, by their event times (µs)."""
         if not len(times):
             return
         self.events += len(times)
-        before = self._newest.get(lane, int(times[0]))
+        self.by_source[lane.source] += len(times)
+        before = self._newest.get(lane.text, int(times[0]))
         newest = np.maximum(np.maximum.accumulate(times), before)
         ages = newest - times
         self._late += np.bincount(np.searchsorted(_EDGES, ages[ages > 0], "right"), minlength=len(AGES))
-        self._newest[lane] = int(newest[-1])
+        self._newest[lane.text] = int(newest[-1])
 
     def take_view(self, view: str, rows: int, skipped: int, dead_letters: int) -> None:
         """Counts what a view made of a batch."""
@@ -74,9 +91,12 @@ class Monitor:
         self._view_skipped[view] += skipped
         self._view_dead[view] += dead_letters
 
-    def take_freshness(self, age: int) -> None:
-        """Notes how old (µs) the oldest record of a write was when its rows were in the online store."""
-        self._fresh.append(age)
+    def take_freshness(self, view: str, since_event: Ints, since_arrival: Ints) -> None:
+        """Counts how old (µs) rows of a topic were when they were in the online store, by event time and arrival."""
+        if len(since_arrival):
+            self.since_event[view].add(since_event)
+            self.since_arrival[view].add(since_arrival)
+            self._fresh.append(int(since_arrival.max()))
 
     def snapshot(self, elapsed: int, lag: int | None, done: int, files: int) -> Snapshot:
         """Counters now, with what the feed says; the freshness begins anew."""

@@ -122,6 +122,16 @@ def addresses(value: Any, folder: Path) -> tuple[str, ...]:
     return found
 
 
+def door(value: Any, folder: Path) -> tuple[str, int] | None:
+    """Host and port to serve at (port 0: a free one), or "off" (None)."""
+    if value == "off":
+        return None
+    host, _, port = str(value).rpartition(":")
+    if not host or not port.isdigit() or int(port) >= 65536:
+        raise ValueError(f'{value!r} is not legal: legal is "host:port" (port 0 for a free one) or "off"')
+    return host, int(port)
+
+
 def url(value: Any, folder: Path) -> str:
     """URL of a server that speaks HTTP."""
     where = text(value, folder)
@@ -266,6 +276,7 @@ SHAPE: Mapping[str, Any] = {
         "flush": duration,
         "upkeep": duration,
         "keep": duration,
+        "metrics": door,
         "flink": _FLINK,
     },
     "serving": {"log_sample": share},
@@ -312,6 +323,7 @@ DEFAULTS: Mapping[str, Any] = {
         "flush": "5s",
         "upkeep": "5m",
         "keep": "1h",
+        "metrics": "127.0.0.1:0",
         "flink": {
             "jobmanager": "http://127.0.0.1:8081",
             "parallelism": 1,

@@ -77,6 +77,7 @@ class RunSettings:
         flush: µs between commits to the offline store while rows come in.
         upkeep: µs between two rounds of joining small files of the offline store.
         keep: µs that files and log entries stay which those rounds replaced.
+        metrics: host and port at which a process that runs a job serves its metrics, or None for nowhere.
         flink: how jobs run on Flink.
     """
 
@@ -85,6 +86,7 @@ class RunSettings:
     flush: int
     upkeep: int
     keep: int
+    metrics: tuple[str, int] | None
     flink: FlinkSettings
 
 

@@ -69,7 +69,7 @@ class SourceViews:
         if len(orphans):
             yield self._dead(batch, envelope, None, orphans, [self._no_key()] * len(orphans))
         new_times = integers(events.column(self._source.event_time or ""))[offsets >= known]
-        self._monitor.take_events(envelope.lane.text, new_times)
+        self._monitor.take_events(envelope.lane, new_times)
         yield envelope.events().attach(events)
 
     def _orphans(self, events: pa.RecordBatch, at: Ints, passed: Sequence[RowRules]) -> Ints:

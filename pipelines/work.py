@@ -21,6 +21,7 @@ from pipelines.lanes.files import FileReader
 from pipelines.monitor import Monitor
 from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
+from pipelines.timed_cells import TimedCells
 from pipelines.views import SourceViews
 from schemas.errors import StoreError
 from schemas.lane import Lane
@@ -61,8 +62,9 @@ class Work:
         self.monitor = Monitor(fed.view.name for fed in job.views)
         self.feed = Feed(job.lanes, self._reader)
         # Where rows wait for a long time, the cells that they change are hardly ever changed again.
-        cache = CellCache(0 if job.pace.patience else job.cache_bytes)
-        self.fold = OnlineFold(job.views, self._online, progress, cache, job.pace.patience)
+        self._cache = CellCache(0 if job.pace.patience else job.cache_bytes)
+        cells = TimedCells(self._online, self.monitor.writes, self.monitor.reads)
+        self.fold = OnlineFold(job.views, cells, progress, self._cache, job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
         seams = {task.lane.text: task.seam for task in job.lanes}
         self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
@@ -92,17 +94,26 @@ class Work:
 
     def lag(self) -> int | None:
         """Records of live topics that are not read yet; None if none is read live."""
+        lags = self.lags()
+        return None if lags is None else sum(lags.values())
+
+    def lags(self) -> dict[str, int] | None:
+        """Records of each live partition that are not read yet, by the lane's text; None if none is read live."""
         if self._broker is None:
             return None
         ends: dict[str, dict[int, int]] = {}
-        behind = 0
+        behind: dict[str, int] = {}
         for task in self.job.lanes:
             if task.live and task.lane.kind == "topic":
-                topic = self.job.topics[task.lane.source]
+                topic, text = self.job.topics[task.lane.source], task.lane.text
                 if topic not in ends:
                     ends[topic] = self._broker.ends(topic)
-                behind += max(ends[topic].get(task.lane.number, 0) - self.feed.positions[task.lane.text], 0)
+                behind[text] = max(ends[topic].get(task.lane.number, 0) - self.feed.positions[text], 0)
         return behind
+
+    def lookups(self) -> tuple[int, int]:
+        """How many cells were asked of the cache, and how many of them were read from the store."""
+        return self._cache.asked, self._cache.reads
 
     def files(self) -> tuple[int, int]:
         """How many files are read to their end, and how many this run reads in all."""
@@ -126,7 +137,8 @@ class Work:
         """Commits what is held, if it is due or everything is wanted."""
         elapsed = self.clock.elapsed()
         if everything or self.buffer.due(elapsed):
-            self.buffer.flush(elapsed, everything)
+            with self.monitor.commits.timed():
+                self.buffer.flush(elapsed, everything)
 
     def close(self) -> None:
         """Commits what is held, unless a step failed, and closes everything."""
@@ -143,9 +155,11 @@ class Work:
             if self._broker is not None:
                 self._broker.close()
 
-    def _stored(self, lane: Lane, rows: pa.RecordBatch) -> None:
-        if lane.kind == "topic" and rows.num_rows:
-            self.monitor.take_freshness(self.clock.now() - int(integers(rows.column("_arrival")).min()))
+    def _stored(self, view: str, lane: Lane, rows: pa.RecordBatch) -> None:
+        if lane.kind == "topic":
+            now = self.clock.now()
+            times, arrivals = integers(rows.column("_event_time")), integers(rows.column("_arrival"))
+            self.monitor.take_freshness(view, now - times, now - arrivals)
 
     def _reader(self, task: LaneTask, past: bool) -> LaneReader:
         source = self.job.sources[task.lane.source]

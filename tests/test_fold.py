@@ -79,7 +79,7 @@ def take(fold: OnlineFold, *bounds: tuple[int, int], lane: Lane = LANE) -> None:
     """One bundle of batches."""
     for start, end in bounds:
         fold.add(*rows(start, end, lane))
-    fold.flush(lambda lane, batch: None)
+    fold.flush(lambda view, lane, batch: None)
 
 
 def contents(store: SqliteStore) -> list[tuple[object, ...]]:
@@ -133,7 +133,7 @@ def test_a_block_that_is_behind_takes_only_what_it_lacks(store: SqliteStore, tmp
     first = FedView(COMPILED, FED.blocks[:1])
     early = OnlineFold([first], store, Progress({}, {}), CellCache(BIG))
     early.add(*rows(0, 30))
-    early.flush(lambda lane, batch: None)
+    early.flush(lambda view, lane, batch: None)
     take(opened(store)[0], (0, 17), (17, 33))
     assert contents(store) == whole(tmp_path, 33)
 
@@ -218,7 +218,7 @@ def test_a_store_that_refuses_keeps_marks_and_cells_as_they_were(store: SqliteSt
     store.close()
     fold.add(*rows(5, 9))
     with pytest.raises(StoreError, match="closed"):
-        fold.flush(lambda lane, batch: None)
+        fold.flush(lambda view, lane, batch: None)
     again = SqliteStore(tmp_path / "online.db")
     assert contents(again) == before
     take(opened(again)[0], (5, 9))
@@ -230,17 +230,17 @@ def test_rows_wait_until_there_are_many_or_everything_is_wanted(store: SqliteSto
     fold, _ = opened(store, patience=patience)
     for start in (0, 10):
         fold.add(*rows(start, start + 10))
-        fold.flush(lambda lane, batch: None, everything=False)
+        fold.flush(lambda view, lane, batch: None, everything=False)
         assert not contents(store)
         assert not offsets(store)
     fold.add(*rows(20, 31))
-    fold.flush(lambda lane, batch: None, everything=False)
+    fold.flush(lambda view, lane, batch: None, everything=False)
     assert contents(store) == whole(tmp_path, 31)
     assert offsets(store) == {31}
     fold.add(*rows(31, 32))
-    fold.flush(lambda lane, batch: None, everything=False)
+    fold.flush(lambda view, lane, batch: None, everything=False)
     assert offsets(store) == {31}
-    fold.flush(lambda lane, batch: None, everything=True)
+    fold.flush(lambda view, lane, batch: None, everything=True)
     assert contents(store) == whole(tmp_path, 32)
 
 

@@ -15,8 +15,10 @@ from pipelines import display
 from pipelines.display import bar, shown
 from pipelines.monitor import Monitor, Snapshot, progress_line
 from pipelines.report import AGES
+from schemas.lane import Lane
 
 SECOND = 1_000_000
+LANE, OTHER = Lane("s", "topic", "3f2a9c1e", 0), Lane("s", "topic", "3f2a9c1e", 1)
 
 
 def oracle(lots: list[list[int]]) -> list[int]:
@@ -33,8 +35,8 @@ def oracle(lots: list[list[int]]) -> list[int]:
 def test_late_events_are_those_older_than_one_before_in_their_lane(lots: list[list[int]]) -> None:
     monitor = Monitor(["v"])
     for lot in lots:
-        monitor.take_events("a", np.asarray(lot, np.int64))
-        monitor.take_events("b", np.asarray([0] * len(lot), np.int64))
+        monitor.take_events(LANE, np.asarray(lot, np.int64))
+        monitor.take_events(OTHER, np.asarray([0] * len(lot), np.int64))
     report = monitor.report(2.0)
     assert list(report.late_by_age.values()) == oracle(lots)
     assert report.late == sum(oracle(lots))
@@ -43,7 +45,7 @@ def test_late_events_are_those_older_than_one_before_in_their_lane(lots: list[li
 
 def test_a_report_adds_up_views() -> None:
     monitor = Monitor(["v", "w"])
-    monitor.take_events("l", np.asarray([1, 2, 3], np.int64))
+    monitor.take_events(LANE, np.asarray([1, 2, 3], np.int64))
     monitor.take_view("v", rows=2, skipped=1, dead_letters=0)
     monitor.take_view("v", rows=1, skipped=0, dead_letters=4)
     monitor.skipped += 5
@@ -61,9 +63,9 @@ def test_a_report_adds_up_views() -> None:
 def test_a_line_says_what_happened_since_the_last_one() -> None:
     monitor = Monitor(["v"])
     before = monitor.snapshot(0, None, 0, 0)
-    monitor.take_events("l", np.asarray([9 * SECOND] * 3000 + [1], np.int64))
-    monitor.take_freshness(20_000)
-    monitor.take_freshness(123_456)
+    monitor.take_events(LANE, np.asarray([9 * SECOND] * 3000 + [1], np.int64))
+    monitor.take_freshness("v", np.asarray([1, 2], np.int64), np.asarray([20_000, 7], np.int64))
+    monitor.take_freshness("v", np.asarray([1], np.int64), np.asarray([123_456], np.int64))
     now = monitor.snapshot(2 * SECOND, 1234, 0, 0)
     line = progress_line(before, now)
     assert line == "1,500 events/s  3,001 events  0 rows  lag 1,234  fresh 0.123 s  dead letters 0  late 1"

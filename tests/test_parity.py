@@ -289,7 +289,7 @@ def folded(case: Case, platform: Platform, delivery: Delivery) -> list[tuple[Any
             mine = rows.filter(pc.equal(rows.column("_lane"), text)).combine_chunks().to_batches()[0]
             end = mine.column("_offset")[-1].as_py() + 1
             fold.add(mine, Envelope("rows", lane.source, view.view.name, view.table, "", lane, 0, end))
-    fold.flush(lambda lane, batch: None)
+    fold.flush(lambda view, lane, batch: None)
     found = contents(case, store, [block.id for view in fed for block in view.blocks])
     store.close()
     return found
