@@ -42,6 +42,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "."},
     packages=find_packages(".", include=[pattern for floor in FLOORS for pattern in (floor, f"{floor}.*")]),
+    package_data={"pipelines.dev": ["*.xml", "*.options", "*.properties"]},
     py_modules=["twinbeam"],
     install_requires=CLIENT,
     extras_require={

@@ -35,6 +35,10 @@ class StoreAway(StoreError):
     """A server of a store, or the broker, does not answer now; nothing is lost, and the same call may succeed later."""
 
 
+class ServerError(TwinbeamError):
+    """A server for development did not start, or cannot be had on this machine."""
+
+
 class LaneError(TwinbeamError):
     """A lane's log contradicts the stored progress."""
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "features": ("catalogue", "list, show and search features"),
     "dead-letters": ("dead_letters", "list and replay events that could not be taken"),
     "compact": ("compact", "join the small files of the offline store"),
+    "dev": ("dev", "start and stop servers on this machine: Kafka, Cassandra, Flink"),
     "doctor": ("doctor", "say what is wrong with the set-up and how to mend it"),
 }
 FAILED = 1
