@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.servers"]
+
 # How long a property takes is not what it is about; under CI the examples are the same every time.
 settings.register_profile("twinbeam", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None)
