@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -59,9 +59,11 @@ class Feed:
                 self._close(name)
                 self.positions[name] = offset
 
-    def next_lane(self) -> str:
-        """Name of the lane whose turn it is; each comes once before any comes again."""
+    def next_lane(self, among: Container[str] | None = None) -> str:
+        """Name of the lane whose turn it is, of all or some; each comes once before any comes again."""
         self._names.rotate(-1)
+        while among is not None and self._names[-1] not in among:
+            self._names.rotate(-1)
         return self._names[-1]
 
     def turn(self, name: str, limit: int) -> Iterator[pa.RecordBatch]:
@@ -80,9 +82,11 @@ class Feed:
         ):
             yield batch
 
-    def caught_up(self) -> bool:
-        """Whether every lane has reached the offset that it is to reach."""
-        return all(self.positions[name] >= task.end for name, task in self._tasks.items())
+    def caught_up(self, among: Container[str] | None = None) -> bool:
+        """Whether every lane, of all or some, has reached the offset that it is to reach."""
+        return all(
+            self.positions[name] >= task.end for name, task in self._tasks.items() if among is None or name in among
+        )
 
     def close(self) -> None:
         """Closes every reader."""

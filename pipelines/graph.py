@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -50,44 +49,46 @@ class _Step(beam.DoFn):
     @property
     def work(self) -> Work:
         """The work of this process."""
-        return self._work or self._job.open()
+        if self._work is None or (self._work.error is not None and self._job.restarts):
+            self._work = self._job.open()
+        return self._work
 
 
 class Decode(_Step):
     """Log records into checked events and dead letters."""
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def process(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         envelope = Envelope.of(batch)
-        with self.work.guard() as work:
-            yield from work.intakes[envelope.source].take(batch, envelope)
+        with self.work.alone() as work:
+            return list(work.intakes[envelope.source].take(batch, envelope))
 
 
 class Views(_Step):
     """Events into rows of every view; other batches pass."""
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def process(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         envelope = Envelope.of(batch)
-        with self.work.guard() as work:
-            if envelope.kind == "events":
-                yield from work.views[envelope.source].apply(batch, envelope)
-            else:
-                yield batch
+        if envelope.kind != "events":
+            return [batch]
+        with self.work.alone() as work:
+            return list(work.views[envelope.source].apply(batch, envelope))
 
 
 class OfflineSink(_Step):
     """Events, rows and dead letters into the offline store, when a commit is due."""
 
     def process(self, batch: pa.RecordBatch) -> None:
-        with self.work.guard() as work:
+        with self.work.alone() as work:
             work.buffer.add(batch, Envelope.of(batch))
 
     def finish_bundle(self) -> None:
-        with self.work.guard() as work:
+        with self.work.alone() as work:
             work.flush_offline()
 
     def teardown(self) -> None:
         if self._work is not None and self._work.error is None:
-            self._work.flush_offline(everything=True)
+            with self._work.alone() as work:
+                work.flush_offline(everything=True)
 
 
 class OnlineSink(_Step):
@@ -96,9 +97,9 @@ class OnlineSink(_Step):
     def process(self, batch: pa.RecordBatch) -> None:
         envelope = Envelope.of(batch)
         if envelope.kind == "rows":
-            with self.work.guard() as work:
+            with self.work.alone() as work:
                 work.fold.add(batch, envelope)
 
     def finish_bundle(self) -> None:
-        with self.work.guard() as work:
+        with self.work.alone() as work:
             work.flush_online()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.feed import LaneTask
 from pipelines.progress import FedView, Progress
@@ -52,6 +53,24 @@ def plan_lanes(
     if unbounded:
         _check_folded(views, progress, ends)
     return tuple(tasks)
+
+
+def resumed(tasks: Sequence[LaneTask], views: Sequence[FedView], progress: Progress) -> tuple[LaneTask, ...]:
+    """The tasks of a run that goes on in another process, each from where the stores are now.
+
+    Args:
+        tasks: as they were planned.
+        views: the views fed.
+        progress: as the stores have it now.
+    """
+    return tuple(
+        replace(
+            task,
+            start=max(task.start, progress.start(task.lane, views)),
+            seam=max(task.seam, progress.events(task.lane)),
+        )
+        for task in tasks
+    )
 
 
 def _check_folded(views: Sequence[FedView], progress: Progress, live: Iterable[Lane]) -> None:

@@ -80,11 +80,12 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
         return
     feed, clock, pace = work.feed, work.clock, work.job.pace
     feed.seek(positions)
+    names = {name for name, _ in positions}
     begun, first, rows, size, seen = clock.elapsed(), None, 0, 0, None
     while True:
         version, quiet, full, behind = work.pulse(), True, False, False
         for _ in positions if version is None or version != seen else ():
-            name, before = feed.next_lane(), rows
+            name, before = feed.next_lane(names), rows
             for batch in feed.turn(name, pace.lane_rows):
                 tracker.try_claim((name, feed.positions[name]))
                 quiet = False
@@ -95,7 +96,7 @@ def read_lanes(work: Work, tracker: Any, bounded: bool) -> Iterator[pa.RecordBat
             full = rows >= pace.bundle_rows or size >= pace.bundle_bytes
             if full or work.stop.is_set():
                 break
-        ended = quiet if bounded else work.job.ends and feed.caught_up()
+        ended = quiet if bounded else work.job.ends and feed.caught_up(names)
         if work.stop.is_set() or ended:
             tracker.try_claim(None)
             return

@@ -11,16 +11,17 @@ from pipelines.work import Work
 
 
 @contextmanager
-def watched(work: Work, kind: str) -> Iterator[None]:
+def watched(work: Work, kind: str, name: str | None = None) -> Iterator[None]:
     """Serves the metrics of a process's work, and says that it is alive, while the block lasts.
 
     Args:
         work: of the process.
         kind: "batch" or "stream".
+        name: that of the run, of which other processes may do a part; None for the job's own.
     """
     job = work.job
     sources = sorted({task.lane.source for task in job.lanes})
     with served_metrics(work, job.metrics) as url:
-        heartbeat = Heartbeat(job.name, kind, sources, job.clock, lambda: (work.monitor.events, work.lag()), url)
+        heartbeat = Heartbeat(name or job.name, kind, sources, job.clock, lambda: (work.monitor.events, work.lag()), url)
         with beating(heartbeat, job.stores.online):
             yield

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -15,6 +17,7 @@ from pipelines.decode import Intake
 from pipelines.feed import Feed, LaneTask
 from pipelines.fold import OnlineFold
 from pipelines.job import Job
+from pipelines.lane_plan import resumed
 from pipelines.lanes.base import LaneReader
 from pipelines.lanes.events import EventsReader
 from pipelines.lanes.files import FileReader
@@ -23,12 +26,14 @@ from pipelines.offline_buffer import OfflineBuffer
 from pipelines.progress import Progress
 from pipelines.timed_cells import TimedCells
 from pipelines.views import SourceViews
-from schemas.errors import StoreError
+from schemas.errors import StoreAway, StoreError
 from schemas.lane import Lane
 from transforms.columns import integers
 
+LOG = logging.getLogger("twinbeam.work")
+_AWAY_SECONDS = 1.0
 _OPEN: dict[str, Work] = {}
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 class Work:
@@ -36,9 +41,13 @@ class Work:
 
     Args:
         job: the job.
+        afresh: whether lanes are read from where the stores are now, and not from where the run was planned to begin.
 
     Attributes:
         job: the job.
+        lanes: what is read of each lane.
+        reads: texts of those that this process reads.
+        closing: closed with the work.
         clock: its clock.
         stop: set to end an unbounded reader.
         monitor: counters.
@@ -50,7 +59,7 @@ class Work:
         error: the first error of a step.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, afresh: bool = False) -> None:
         self.job, self.clock = job, job.clock
         self.stop = threading.Event()
         self.error: BaseException | None = None
@@ -60,13 +69,17 @@ class Work:
         )
         progress = Progress.read(self._offline, self._online, job.sources, job.views)
         self.monitor = Monitor(fed.view.name for fed in job.views)
-        self.feed = Feed(job.lanes, self._reader)
+        self.lanes = resumed(job.lanes, job.views, progress) if afresh else job.lanes
+        self.reads = set[str]() if afresh else {task.lane.text for task in self.lanes}
+        self.closing = ExitStack()
+        self._turn = threading.RLock()
+        self.feed = Feed(self.lanes, self._reader)
         # Where rows wait for a long time, the cells that they change are hardly ever changed again.
         self._cache = CellCache(0 if job.pace.patience else job.cache_bytes)
         cells = TimedCells(self._online, self.monitor.writes, self.monitor.reads)
         self.fold = OnlineFold(job.views, cells, progress, self._cache, job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
-        seams = {task.lane.text: task.seam for task in job.lanes}
+        seams = {task.lane.text: task.seam for task in self.lanes}
         self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
         self.views = {
             name: SourceViews(
@@ -88,6 +101,12 @@ class Work:
             self.error = self.error or error
             raise
 
+    @contextmanager
+    def alone(self) -> Iterator[Work]:
+        """What `guard` does, for one thread at a time: runners may give a process several bundles at once."""
+        with self._turn, self.guard():
+            yield self
+
     def pulse(self) -> int | None:
         """A number that changes when a live log may have more; None if that cannot be told cheaply."""
         return None if self._broker is None else self._broker.pulse()
@@ -103,8 +122,8 @@ class Work:
             return None
         ends: dict[str, dict[int, int]] = {}
         behind: dict[str, int] = {}
-        for task in self.job.lanes:
-            if task.live and task.lane.kind == "topic":
+        for task in self.lanes:
+            if task.live and task.lane.kind == "topic" and task.lane.text in self.reads:
                 topic, text = self.job.topics[task.lane.source], task.lane.text
                 if topic not in ends:
                     ends[topic] = self._broker.ends(topic)
@@ -118,7 +137,7 @@ class Work:
     def files(self) -> tuple[int, int]:
         """How many files are read to their end, and how many this run reads in all."""
         done = total = 0
-        for task in self.job.lanes:
+        for task in self.lanes:
             if task.live and task.lane.kind == "files":
                 entries = [entry for entry in self.job.files[task.lane.source] if entry.lane == task.lane]
                 ahead = [entry for entry in entries if entry.end > max(task.start, task.seam)]
@@ -145,6 +164,7 @@ class Work:
         with _LOCK:
             if _OPEN.get(self.job.name) is self:
                 del _OPEN[self.job.name]
+        self.closing.close()
         try:
             if self.error is None:
                 self.flush_online(everything=True)
@@ -154,6 +174,11 @@ class Work:
             self._online.close()
             if self._broker is not None:
                 self._broker.close()
+
+    def abandon(self) -> None:
+        """Closes what an error has made useless, and lets nothing that fails in it be heard of any more."""
+        with suppress(Exception):
+            self.close()
 
     def _stored(self, view: str, lane: Lane, rows: pa.RecordBatch) -> None:
         if lane.kind == "topic":
@@ -179,16 +204,33 @@ class JobRef:
         name: of the run.
         content: the pickled job.
         lanes: the lanes with their first offsets.
+        restarts: whether a process that begins, or had an error, starts where the stores are, as soon as they answer.
     """
 
     name: str
     content: bytes = field(repr=False)
     lanes: tuple[LaneTask, ...]
+    restarts: bool = False
 
     def open(self) -> Work:
         """The work of this process on the job."""
         with _LOCK:
             work = _OPEN.get(self.name)
             if work is None or work.error is not None:
-                work = _OPEN[self.name] = Work(cloudpickle.loads(self.content))
+                if work is not None and self.restarts:
+                    work.abandon()
+                work = _OPEN[self.name] = self._begin()
             return work
+
+    def _begin(self) -> Work:
+        told = False
+        while True:
+            try:
+                return Work(cloudpickle.loads(self.content), self.restarts)
+            except StoreAway as error:
+                if not self.restarts:
+                    raise
+                if not told:
+                    LOG.warning("waiting until it answers: %s", error)
+                told = True
+                time.sleep(_AWAY_SECONDS)

@@ -39,6 +39,10 @@ class ServerError(TwinbeamError):
     """A server for development did not start, or cannot be had on this machine."""
 
 
+class FlinkError(TwinbeamError):
+    """A Flink cluster cannot be reached, or refuses what is asked of it."""
+
+
 class LaneError(TwinbeamError):
     """A lane's log contradicts the stored progress."""
 
