@@ -1,0 +1,316 @@
+"""A session with a Cassandra cluster: one for all stores of a process, its errors in a user's words, and its nodes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest, Unauthorized
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    ExponentialReconnectionPolicy,
+    RetryPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.protocol import ConfigurationException, SyntaxException
+from cassandra.query import tuple_factory
+
+from schemas.errors import SettingsError, StoreAway, StoreError, did_you_mean
+
+MOST_RETRIES = 3
+CONNECT_SECONDS = 5.0
+GONE = -1
+_BOOT = "SELECT gossip_generation FROM system.local WHERE key = 'local'"
+_REFUSALS = (InvalidRequest, ConfigurationException, SyntaxException)
+Boots = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a cluster is reached; pickled, and opened in any process.
+
+    Attributes:
+        hosts: "host:port" of some nodes.
+        keyspace: of the store.
+        datacenter: the one that is asked; None if the cluster has a single one.
+        replication: (data centre, copies) pairs of a keyspace that is made; empty for one copy.
+        consistency: of reads and writes.
+        in_flight: most requests under way at once.
+        timeout: seconds to wait for an answer.
+        window: seconds within which a killed node may forget what it acknowledged.
+        tls: whether connections are encrypted.
+        user: or None.
+        password: of the user.
+        ca: file of the certificates that are trusted, or None for the system's.
+        certificate: file of the client's certificate, or None.
+        key: file of its key, or None.
+    """
+
+    hosts: tuple[str, ...]
+    keyspace: str
+    datacenter: str | None = None
+    replication: tuple[tuple[str, int], ...] = ()
+    consistency: str = "LOCAL_QUORUM"
+    in_flight: int = 128
+    timeout: float = 10.0
+    window: float = 10.0
+    tls: bool = False
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The store, for messages."""
+        return f"Cassandra at {', '.join(self.hosts)}"
+
+
+class Session:
+    """A connected session.
+
+    Args:
+        access: how the cluster is reached.
+
+    Attributes:
+        access: how the cluster is reached.
+        driver: the driver's session.
+        cluster: the driver's cluster.
+
+    Raises:
+        StoreAway: no node answers.
+        StoreError: the cluster refuses the user, or its certificate is not trusted.
+        SettingsError: there is no such data centre, or a file of the settings cannot be read.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        profile = ExecutionProfile(
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(access.datacenter or "")),
+            retry_policy=PatientRetries(),
+            consistency_level=getattr(ConsistencyLevel, access.consistency),
+            request_timeout=access.timeout,
+            row_factory=tuple_factory,
+        )
+        self.cluster = Cluster(
+            [(host.rpartition(":")[0].strip("[]"), int(host.rpartition(":")[2])) for host in access.hosts],
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            auth_provider=None if access.user is None else PlainTextAuthProvider(access.user, access.password or ""),
+            ssl_context=_tls(access) if access.tls else None,
+            # The driver leaves Nagle's algorithm on, which holds small requests back for 40 ms.
+            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            reconnection_policy=ExponentialReconnectionPolicy(0.2, 2.0),
+            connect_timeout=min(CONNECT_SECONDS, access.timeout),
+            control_connection_timeout=min(CONNECT_SECONDS, access.timeout),
+            idle_heartbeat_interval=10,
+            idle_heartbeat_timeout=10,
+        )
+        try:
+            with refused(access):
+                try:
+                    self.driver = self.cluster.connect()
+                except NoHostAvailable:
+                    self._check_datacenter()
+                    raise
+            self._check_datacenter()
+        except BaseException:
+            self.cluster.shutdown()
+            raise
+
+    @cached_property
+    def datacenter(self) -> str:
+        """Name of the data centre that is asked."""
+        found = self.datacenters()
+        return self.access.datacenter or next(iter(sorted(found)))
+
+    def datacenters(self) -> set[str]:
+        """Names of the cluster's data centres, as far as they are known."""
+        return {host.datacenter for host in self.cluster.metadata.all_hosts() if host.datacenter}
+
+    def hosts(self) -> list[Any]:
+        """Nodes of the data centre that is asked."""
+        return [host for host in self.cluster.metadata.all_hosts() if host.datacenter == self.datacenter]
+
+    def boots(self) -> Boots:
+        """When each node of the data centre was started last, as a number; `GONE` for one that does not answer.
+
+        Raises:
+            StoreAway: none answers.
+        """
+        asked = {}
+        for host in self.hosts():
+            asked[str(host.endpoint)] = self.driver.execute_async(_BOOT, host=host)
+        found = {}
+        error: Exception | None = None
+        for name, future in asked.items():
+            try:
+                found[name] = int(future.result().one()[0])
+            except (DriverException, NoHostAvailable) as raised:
+                error, found[name] = raised, GONE
+        if error is not None and set(found.values()) == {GONE}:
+            raise refusal(self.access, error) from error
+        return found
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.cluster.shutdown()
+
+    def _check_datacenter(self) -> None:
+        wanted, found = self.access.datacenter, self.datacenters()
+        if wanted is not None and found and wanted not in found:
+            listed = ", ".join(map(repr, sorted(found)))
+            raise SettingsError(
+                f"online.cassandra.datacenter: {self.access.name} has no data centre {wanted!r}: legal is {listed}."
+                f"{did_you_mean(wanted, found)}"
+            )
+        if wanted is None and len(found) > 1:
+            listed = ", ".join(map(repr, sorted(found)))
+            raise SettingsError(
+                f"online.cassandra.datacenter: {self.access.name} has several data centres: name one of {listed}"
+            )
+
+
+class Link:
+    """A store's hold on the session that all stores of a process with the same access share.
+
+    Args:
+        access: how the cluster is reached.
+
+    Raises:
+        StoreError: see `Session`.
+    """
+
+    _shared: dict[tuple[int, Access], tuple[Session, set[int]]] = {}  # noqa: RUF012
+    _lock = threading.RLock()
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._process = 0
+        self._session: Session | None = None
+        self._closed = False
+        self._renewed: list[Callable[[], None]] = []
+        self.session  # noqa: B018 (connects)
+
+    @property
+    def session(self) -> Session:
+        """The session; another one after a fork."""
+        if self._session is not None and self._process == os.getpid():
+            return self._session
+        if self._closed:
+            raise StoreError(f"{self.access.name}: this store was closed; open it again")
+        with Link._lock:
+            place = (os.getpid(), self.access)
+            if place not in Link._shared:
+                Link._shared[place] = (Session(self.access), set())
+            self._session, holders = Link._shared[place]
+            holders.add(id(self))
+            self._process = os.getpid()
+            return self._session
+
+    def close(self) -> None:
+        """Lets go of the session, which ends when nobody holds it."""
+        with Link._lock:
+            self._closed = True
+            self._session = None
+            place = (os.getpid(), self.access)
+            session, holders = Link._shared.get(place, (None, set[int]()))
+            holders.discard(id(self))
+            if session is None or holders:
+                return
+            del Link._shared[place]
+        session.close()
+
+
+class PatientRetries(RetryPolicy):  # type: ignore[misc]
+    """Tries again what timed out inside the cluster: every request here may be done twice."""
+
+    def on_read_timeout(self, query: Any, consistency: Any, *found: Any, **more: Any) -> Any:
+        """Again, on the same node."""
+        return self._again(consistency, _count(found, more), self.RETRY)
+
+    def on_write_timeout(self, query: Any, consistency: Any, *found: Any, **more: Any) -> Any:
+        """Again, on the same node."""
+        return self._again(consistency, _count(found, more), self.RETRY)
+
+    def on_unavailable(self, query: Any, consistency: Any, *found: Any, **more: Any) -> Any:
+        """Again, on another node, which may see more of the cluster."""
+        return self._again(consistency, _count(found, more), self.RETRY_NEXT_HOST)
+
+    def on_request_error(self, query: Any, consistency: Any, error: Any, retry_num: int) -> Any:
+        """Again, on another node."""
+        return self._again(consistency, retry_num, self.RETRY_NEXT_HOST)
+
+    def _again(self, consistency: Any, retries: int, how: Any) -> Any:
+        return (how, consistency) if retries < MOST_RETRIES else (self.RETHROW, None)
+
+
+def _count(found: tuple[Any, ...], more: Mapping[str, Any]) -> int:
+    return int(more["retry_num"] if "retry_num" in more else found[-1])
+
+
+@contextmanager
+def refused(access: Access) -> Iterator[None]:
+    """Turns errors of the driver raised inside into those of a user."""
+    try:
+        yield
+    except (DriverException, NoHostAvailable, AuthenticationFailed, OSError) as error:
+        raise refusal(access, error) from error
+
+
+def refusal(access: Access, error: BaseException) -> StoreError:
+    """An error of the driver in a user's words."""
+    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) and error.errors else [error]
+    cause = next((each for each in causes if isinstance(each, AuthenticationFailed)), causes[0])
+    text = " ".join(str(cause).split())
+    if isinstance(cause, AuthenticationFailed):
+        who = "a user and password are asked for" if access.user is None else f"user {access.user!r} is refused"
+        return StoreError(
+            f"{access.name}: {who}; check [online.cassandra] user and [online.cassandra.secrets] ({text})"
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return StoreError(f"{access.name}: its certificate is not trusted ({text}); check [online.cassandra] ca")
+    if isinstance(cause, Unauthorized):
+        return StoreError(
+            f"{access.name}: user {access.user!r} may not do this ({text}); let an administrator grant it"
+        )
+    if isinstance(cause, _REFUSALS):
+        if missing(cause):
+            return StoreError(
+                f"{access.name}: keyspace {access.keyspace!r} has no room for this yet; run twinbeam apply ({text})"
+            )
+        return StoreError(f"{access.name}: refuses this ({text})")
+    if not text or (isinstance(error, NoHostAvailable) and not error.errors):
+        text = " ".join(str(error).split())
+    tls = "" if access.tls else "; if it wants TLS, set [online.cassandra] security"
+    return StoreAway(
+        f"{access.name}: does not answer ({type(cause).__name__}: {text}); nothing is lost, try again{tls}"
+    )
+
+
+def missing(error: BaseException) -> bool:
+    """Whether a request was refused because its table, or keyspace, does not exist."""
+    text = str(error)
+    return isinstance(error, InvalidRequest) and any(
+        phrase in text for phrase in ("unconfigured table", "does not exist", "Unknown keyspace")
+    )
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=access.ca)
+        if access.certificate is not None:
+            context.load_cert_chain(access.certificate, access.key)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(path for path in (access.ca, access.certificate, access.key) if path)
+        raise SettingsError(f"online.cassandra: ca, certificate or key cannot be used ({error}): {files}") from error
+    return context
