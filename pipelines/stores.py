@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 from pipelines.brokers.base import Broker
 from pipelines.brokers.embedded import EmbeddedBroker
+from pipelines.engine_settings import CassandraSettings
 from pipelines.settings import Settings
 from schemas.errors import StoreError, TwinbeamError
 from serving.stores.base import OnlineStore
+from serving.stores.cassandra_access import REFILL as REFILL_KEYSPACE
+from serving.stores.cassandra_access import Access, keyspace_of
 from serving.stores.offline import OfflineStore
 from serving.stores.sqlite import SqliteStore
 from serving.stores.sqlite_file import REFILL
@@ -26,6 +29,7 @@ class Stores:
         topics_path: file of the embedded broker.
         online_timeout: seconds that a writer of the online store waits for another one.
         topics_timeout: seconds that a publisher waits for another one.
+        cassandra: how the cluster is reached that holds the online store, or None.
     """
 
     offline_root: str
@@ -34,6 +38,7 @@ class Stores:
     topics_path: str
     online_timeout: float = 30.0
     topics_timeout: float = 60.0
+    cassandra: Access | None = None
 
     @staticmethod
     def of(settings: Settings) -> Stores:
@@ -45,7 +50,15 @@ class Stores:
             str(settings.stream.path),
             settings.online.timeout / 1e6,
             settings.stream.timeout / 1e6,
+            _access(settings.online.cassandra, settings.project) if settings.online.store == "cassandra" else None,
         )
+
+    @property
+    def online_place(self) -> str:
+        """Where the online store is, for messages."""
+        if self.cassandra is None:
+            return self.online_path
+        return f"{self.cassandra.name}, keyspace {self.cassandra.keyspace}"
 
     def offline(self) -> OfflineStore:
         """Opens the offline store."""
@@ -56,15 +69,45 @@ class Stores:
 
         Raises:
             StoreError: it cannot be opened.
+            StoreAway: its cluster does not answer.
         """
+        if self.cassandra is not None:
+            try:
+                from serving.stores.cassandra import CassandraStore  # noqa: PLC0415
+            except ModuleNotFoundError as error:
+                raise StoreError(f"no driver for Cassandra ({error}): pip install 'twinbeam[cassandra]'") from error
+            return CassandraStore(self.cassandra)
         return SqliteStore(self.online_path, timeout=self.online_timeout)
 
     def named(self, error: TwinbeamError) -> TwinbeamError:
         """An error of the stores; that of a cell or state, which knows no file, with the file and the way back."""
         if isinstance(error, StoreError) and str(error).startswith(("a cell ", "a state ")):
-            return StoreError(f"{self.online_path}: {error}; if no later release wrote it, {REFILL}")
+            return StoreError(f"{self.online_place}: {error}; if no later release wrote it, {self._refill}")
         return error
+
+    @property
+    def _refill(self) -> str:
+        return REFILL if self.cassandra is None else REFILL_KEYSPACE
 
     def broker(self) -> Broker:
         """Opens the broker."""
         return EmbeddedBroker(self.topics_path, self.topics_timeout)
+
+
+def _access(settings: CassandraSettings, project: str) -> Access:
+    return Access(
+        settings.hosts,
+        settings.keyspace or keyspace_of(project),
+        settings.datacenter,
+        tuple(sorted(settings.replication.items())),
+        settings.consistency,
+        settings.in_flight,
+        settings.timeout / 1e6,
+        settings.commit_log_window / 1e6,
+        settings.security == "tls",
+        settings.user,
+        settings.secrets.get("password"),
+        None if settings.ca is None else str(settings.ca),
+        None if settings.certificate is None else str(settings.certificate),
+        None if settings.key is None else str(settings.key),
+    )

@@ -12,13 +12,14 @@ import numpy as np
 
 from schemas.errors import StoreError
 from serving.stores.base import CellReader, Found, Ints, Mark, Slice
+from serving.stores.cassandra_access import Access, check_keyspace
 from serving.stores.cassandra_expiry import remove
 from serving.stores.cassandra_marks import Publication
 from serving.stores.cassandra_reads import Reads, Wish, partition_key
 from serving.stores.cassandra_requests import Requests
 from serving.stores.cassandra_row_reads import GRACE_SECONDS, CassandraRowReader
-from serving.stores.cassandra_schema import Schema, check_keyspace
-from serving.stores.cassandra_session import Access, Link
+from serving.stores.cassandra_schema import Schema
+from serving.stores.cassandra_session import Link
 from serving.stores.cassandra_writes import Writes
 from transforms.cells import Cells
 

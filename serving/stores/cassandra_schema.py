@@ -8,18 +8,15 @@ rule for concurrent writes (the greater timestamp, then the greater bytes) is th
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 from cassandra import AlreadyExists
 
-from schemas.errors import SettingsError, StoreError
+from schemas.errors import StoreError
+from serving.stores.cassandra_access import LONGEST, REFILL
 from serving.stores.cassandra_session import Session, refused
 
 LAYOUT = 1
-LONGEST = 48
-REFILL = "name another keyspace, run twinbeam apply and twinbeam run batch: it is filled anew from the offline store"
-_KEYSPACE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,47}")
 _HOLDER = "twinbeam_layout"
 _DAY = 86_400
 _MAKE_KEYSPACE = "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}"
@@ -33,21 +30,6 @@ _MAKE_MARKS = (
     'CREATE TABLE IF NOT EXISTS {keyspace}.marks (log text, lane text, "offset" bigint, newest bigint, '
     "PRIMARY KEY (log, lane))"
 )
-
-
-def keyspace_of(project: str) -> str:
-    """The usual keyspace of a project."""
-    text = f"twinbeam_{project.lower().replace('-', '_')}"
-    return text if len(text) <= LONGEST else f"{text[:31]}_{hashlib.sha256(project.encode()).hexdigest()[:16]}"
-
-
-def check_keyspace(keyspace: str) -> None:
-    """Refuses what Cassandra would not take for a keyspace's name."""
-    if not _KEYSPACE.fullmatch(keyspace):
-        raise SettingsError(
-            f"online.cassandra.keyspace: {keyspace!r} is no keyspace: legal are a letter, then letters, digits and _ "
-            f"(at most {LONGEST} in all)"
-        )
 
 
 def table_of(entity: str) -> str:

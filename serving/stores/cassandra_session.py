@@ -8,7 +8,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +24,7 @@ from cassandra.protocol import ConfigurationException, SyntaxException
 from cassandra.query import tuple_factory
 
 from schemas.errors import SettingsError, StoreAway, StoreError, did_you_mean
+from serving.stores.cassandra_access import Access
 
 MOST_RETRIES = 3
 CONNECT_SECONDS = 5.0
@@ -32,48 +32,6 @@ GONE = -1
 _BOOT = "SELECT gossip_generation FROM system.local WHERE key = 'local'"
 _REFUSALS = (InvalidRequest, ConfigurationException, SyntaxException)
 Boots = Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Access:
-    """How a cluster is reached; pickled, and opened in any process.
-
-    Attributes:
-        hosts: "host:port" of some nodes.
-        keyspace: of the store.
-        datacenter: the one that is asked; None if the cluster has a single one.
-        replication: (data centre, copies) pairs of a keyspace that is made; empty for one copy.
-        consistency: of reads and writes.
-        in_flight: most requests under way at once.
-        timeout: seconds to wait for an answer.
-        window: seconds within which a killed node may forget what it acknowledged.
-        tls: whether connections are encrypted.
-        user: or None.
-        password: of the user.
-        ca: file of the certificates that are trusted, or None for the system's.
-        certificate: file of the client's certificate, or None.
-        key: file of its key, or None.
-    """
-
-    hosts: tuple[str, ...]
-    keyspace: str
-    datacenter: str | None = None
-    replication: tuple[tuple[str, int], ...] = ()
-    consistency: str = "LOCAL_QUORUM"
-    in_flight: int = 128
-    timeout: float = 10.0
-    window: float = 10.0
-    tls: bool = False
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The store, for messages."""
-        return f"Cassandra at {', '.join(self.hosts)}"
 
 
 class Session:
