@@ -70,6 +70,9 @@ class OfflineBuffer:
         progress: as the stores have it.
         rule: when to commit.
         start: µs on the run's clock.
+
+    Attributes:
+        committed: by lane text, offset below which this run has committed all events.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class OfflineBuffer:
         self._views = {fed.view.name: fed for fed in views}
         self._store, self._progress, self._rule = store, progress, rule
         self._start = start
+        self.committed: dict[str, int] = {}
         self._last = start
         self._taken: dict[tuple[str, str, str], int] = {}
         self._tables: dict[str, _Table] = {}
@@ -145,6 +149,8 @@ class OfflineBuffer:
             except Conflict:
                 self._give_way(name, table)
                 continue
+            if table.kind == "events":
+                self.committed |= {lane: offset for (lane, _), offset in table.positions.items()}
             table.batches, table.positions = [], {}
             return sum(batch.num_rows for batch in batches)
         raise StoreError(f"{name}: other writers of the same lanes did not leave it alone in {_ATTEMPTS} attempts")

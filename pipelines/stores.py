@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipelines.brokers.base import Broker
 from pipelines.brokers.embedded import EmbeddedBroker
-from pipelines.engine_settings import CassandraSettings
+from pipelines.engine_settings import CassandraSettings, KafkaSettings
 from pipelines.settings import Settings
 from schemas.errors import StoreError, TwinbeamError
 from serving.stores.base import OnlineStore
@@ -30,6 +30,7 @@ class Stores:
         online_timeout: seconds that a writer of the online store waits for another one.
         topics_timeout: seconds that a publisher waits for another one.
         cassandra: how the cluster is reached that holds the online store, or None.
+        kafka: how the cluster is reached that holds the topics, or None.
     """
 
     offline_root: str
@@ -39,6 +40,7 @@ class Stores:
     online_timeout: float = 30.0
     topics_timeout: float = 60.0
     cassandra: Access | None = None
+    kafka: KafkaSettings | None = None
 
     @staticmethod
     def of(settings: Settings) -> Stores:
@@ -51,6 +53,7 @@ class Stores:
             settings.online.timeout / 1e6,
             settings.stream.timeout / 1e6,
             _access(settings.online.cassandra, settings.project) if settings.online.store == "cassandra" else None,
+            _kafka(settings) if settings.stream.broker == "kafka" else None,
         )
 
     @property
@@ -89,9 +92,23 @@ class Stores:
     def _refill(self) -> str:
         return REFILL if self.cassandra is None else REFILL_KEYSPACE
 
-    def broker(self) -> Broker:
-        """Opens the broker."""
-        return EmbeddedBroker(self.topics_path, self.topics_timeout)
+    def broker(self, seconds: float | None = None) -> Broker:
+        """Opens the broker.
+
+        Args:
+            seconds: to wait for an answer of a cluster, if less than the settings say.
+
+        Raises:
+            StoreError: its client is not installed.
+        """
+        if self.kafka is None:
+            return EmbeddedBroker(self.topics_path, self.topics_timeout)
+        try:
+            from pipelines.brokers.kafka import KafkaBroker  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise StoreError(f"no client for Kafka ({error}): pip install 'twinbeam[kafka]'") from error
+        patience = self.kafka.timeout if seconds is None else min(self.kafka.timeout, int(seconds * 1e6))
+        return KafkaBroker(replace(self.kafka, timeout=patience))
 
 
 def _access(settings: CassandraSettings, project: str) -> Access:
@@ -111,3 +128,8 @@ def _access(settings: CassandraSettings, project: str) -> Access:
         None if settings.certificate is None else str(settings.certificate),
         None if settings.key is None else str(settings.key),
     )
+
+
+def _kafka(settings: Settings) -> KafkaSettings:
+    kafka = settings.stream.kafka
+    return replace(kafka, group=kafka.group or f"twinbeam-{settings.project}")

@@ -12,6 +12,7 @@ from pipelines.definition_watch import DefinitionWatch
 from pipelines.display import note
 from pipelines.execution import Launch, ended_after, ended_by_signals, execute
 from pipelines.job import Pace
+from pipelines.lane_beginnings import begin_lanes
 from pipelines.lane_plan import plan_lanes
 from pipelines.lanes.topic import topic_lanes
 from pipelines.launch import launch, make_job
@@ -19,6 +20,7 @@ from pipelines.progress import FedView, Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
 from pipelines.run_log import log_run
+from pipelines.topic_watch import TopicWatch
 from schemas.errors import RequestError
 from schemas.lane import Lane
 from schemas.source import Source
@@ -47,7 +49,7 @@ def run_stream(project: Project, views: Iterable[str] | None, until: str | float
     if until != CAUGHT_UP:
         return Stream(project, names, float(until) if number and until is not None else None).run()
     sources = project.sources(None)
-    ends = _topic_ends(project, sources)
+    ends = topic_ends(project, sources)
     fed = project.fed_views(project.checked_deployment(), names, sources)
     progress = Progress.read(project.offline, project.online, sources, fed)
     tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
@@ -80,9 +82,11 @@ class Stream:
         with ExitStack() as opened, ended_by_signals(self._end), self._timed:
             deployment = project.checked_deployment()
             while True:
-                watch, together = self._pipeline(project, deployment, together)
-                if self._ended.is_set() or not (together or watch.found is not None):
+                watch, together, grown = self._pipeline(project, deployment, together)
+                if self._ended.is_set() or not (together or grown or watch.found is not None):
                     break
+                if grown:
+                    note(project.out, "a topic has new partitions; the stream goes on with them")
                 if watch.found is not None:
                     project, together = watch.found, False
                     opened.callback(project.close)
@@ -93,13 +97,17 @@ class Stream:
         log_run(self._project.offline, uuid.uuid4().hex, False, started, report)
         return report
 
-    def _pipeline(self, project: Project, deployment: Deployment, together: bool) -> tuple[DefinitionWatch, bool]:
-        """Runs one pipeline to its end; the watch over it, and whether all blocks are to go on together after it."""
+    def _pipeline(self, project: Project, deployment: Deployment, together: bool) -> tuple[DefinitionWatch, bool, bool]:
+        """Runs one pipeline to its end.
+
+        Returns:
+            The watch over it, whether all blocks are to go on together after it, and whether topics have grown.
+        """
         self._stop = threading.Event()
         if self._ended.is_set():
             self._stop.set()
         sources = project.sources(None)
-        ends = _topic_ends(project, sources)
+        ends = topic_ends(project, sources)
         fed = tuple(project.fed_views(deployment, self._views, sources))
         progress = Progress.read(project.offline, project.online, sources, fed)
         parts = Parts.of(fed, progress)
@@ -112,10 +120,11 @@ class Stream:
             note(project.out, f"filling from history beside the stream: {names}")
         if not self._reports:  # The time given is that of reading.
             self._timed.enter_context(ended_after(self._seconds, self._end))
-        with watch, backfill if beside else ExitStack():
+        topics = TopicWatch(project, ends, self._stop.set)
+        with watch, topics, backfill if beside else ExitStack():
             self._reports.append(self._follow(project, sources, live, progress, ends))
         self._reports += backfill.reports
-        return watch, backfill.near
+        return watch, backfill.near, topics.grown
 
     def _follow(
         self,
@@ -135,13 +144,20 @@ class Stream:
         self._stop.set()
 
 
-def _topic_ends(project: Project, sources: Mapping[str, Source]) -> dict[Lane, int]:
+def topic_ends(project: Project, sources: Mapping[str, Source]) -> dict[Lane, int]:
+    """Lanes of the topics of sources, and where they end now; those that are not there yet are made.
+
+    Raises:
+        RequestError: none of the sources has a topic.
+    """
     topics = {name: topic for name in sources if (topic := project.topic(name)) is not None}
     if not topics:
         raise RequestError(f"no source has a topic to follow ({', '.join(sources)}); twinbeam run batch reads files")
     ends: dict[Lane, int] = {}
     for name, topic in topics.items():
-        ends |= topic_lanes(project.broker, name, topic)
+        lanes = topic_lanes(project.broker, name, topic)
+        begin_lanes(project, sources[name], topic, lanes)
+        ends |= lanes
     return ends
 
 

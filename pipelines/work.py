@@ -120,14 +120,11 @@ class Work:
         """Records of each live partition that are not read yet, by the lane's text; None if none is read live."""
         if self._broker is None:
             return None
-        ends: dict[str, dict[int, int]] = {}
         behind: dict[str, int] = {}
-        for task in self.lanes:
-            if task.live and task.lane.kind == "topic" and task.lane.text in self.reads:
-                topic, text = self.job.topics[task.lane.source], task.lane.text
-                if topic not in ends:
-                    ends[topic] = self._broker.ends(topic)
-                behind[text] = max(ends[topic].get(task.lane.number, 0) - self.feed.positions[text], 0)
+        for source, lanes in self._live().items():
+            positions = {lane.number: self.feed.positions[lane.text] for lane in lanes}
+            found = self._broker.behind(self.job.topics[source], positions)
+            behind |= {lane.text: found[lane.number] for lane in lanes}
         return behind
 
     def lookups(self) -> tuple[int, int]:
@@ -158,6 +155,7 @@ class Work:
         if everything or self.buffer.due(elapsed):
             with self.monitor.commits.timed():
                 self.buffer.flush(elapsed, everything)
+            self._tell_stored()
 
     def close(self) -> None:
         """Commits what is held, unless a step failed, and closes everything."""
@@ -179,6 +177,24 @@ class Work:
         """Closes what an error has made useless, and lets nothing that fails in it be heard of any more."""
         with suppress(Exception):
             self.close()
+
+    def _live(self) -> dict[str, list[Lane]]:
+        """Partitions that this process reads live, by source."""
+        found: dict[str, list[Lane]] = {}
+        for task in self.lanes:
+            if task.live and task.lane.kind == "topic" and task.lane.text in self.reads:
+                found.setdefault(task.lane.source, []).append(task.lane)
+        return found
+
+    def _tell_stored(self) -> None:
+        """Tells the broker how far its partitions are stored, for its own tools."""
+        if self._broker is None:
+            return
+        for source, lanes in self._live().items():
+            stored = {lane.number: self.buffer.committed.get(lane.text) for lane in lanes}
+            offsets = {number: offset for number, offset in stored.items() if offset is not None}
+            if offsets:
+                self._broker.commit(self.job.topics[source], offsets)
 
     def _stored(self, view: str, lane: Lane, rows: pa.RecordBatch) -> None:
         if lane.kind == "topic":

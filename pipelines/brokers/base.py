@@ -32,8 +32,12 @@ class Topics(Protocol):
             LaneError: there is no such topic.
         """
 
-    def starts(self, topic: str) -> dict[int, int]:
-        """Offset of each partition where a lane begins of which the stores hold nothing.
+    def starts(self, topic: str, whole: bool = False) -> dict[int, int]:
+        """Offset of each partition where a lane begins of which the stores hold nothing; empty if all begin at 0.
+
+        Args:
+            topic: name of an existing topic.
+            whole: with the first record that is still there, whatever the broker's settings say.
 
         Raises:
             LaneError: there is no such topic.
@@ -101,6 +105,9 @@ class Logs(Protocol):
 
     def pulse(self) -> int | None:
         """Number that changes when a topic may have more, compared with earlier ones of the same object; or None."""
+
+    def behind(self, topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+        """Records past positions of partitions that are read, as far as is known without waiting."""
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Tells the broker how far partitions are read, for its own tools to show; nothing is ever read from there."""

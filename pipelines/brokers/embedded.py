@@ -99,13 +99,9 @@ class EmbeddedBroker:
         """
         return self._reading(lambda db: topic_id(db, topic))
 
-    def starts(self, topic: str) -> dict[int, int]:
-        """The first offset of each partition: nothing is ever thrown away.
-
-        Raises:
-            LaneError: there is no such topic.
-        """
-        return dict.fromkeys(self.ends(topic), 0)
+    def starts(self, topic: str, whole: bool = False) -> dict[int, int]:
+        """Empty: nothing is ever thrown away."""
+        return {}
 
     def ends(self, topic: str) -> dict[int, int]:
         """The next offset of each partition.
@@ -196,6 +192,11 @@ class EmbeddedBroker:
     def reader(self, topic: str) -> EmbeddedReader:
         """A reader of one partition of a topic."""
         return EmbeddedReader(self, topic)
+
+    def behind(self, topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+        """Records past positions of partitions."""
+        ends = self.ends(topic)
+        return {number: max(ends.get(number, 0) - offset, 0) for number, offset in positions.items()}
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Does nothing: nobody asks this broker how far its topics are read."""
