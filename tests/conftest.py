@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.secure_servers"]
 
 # How long a property takes is not what it is about; under CI the examples are the same every time.
 settings.register_profile("twinbeam", deadline=None)

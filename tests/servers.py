@@ -60,18 +60,19 @@ class Servers:
         self._users = (folder / USERS).open("a")
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
-    def shared(self, name: str, make: Callable[[Path], S]) -> S:
-        """The server of the run, started by whoever asks first."""
+    def shared(self, name: str, make: Callable[[Path], S], ours: bool = False) -> S:
+        """The server of the run, started by whoever asks first; `ours` is not one of a stack that runs already."""
         if name not in self._shared:
             require_servers()
-            server = make((self._stack or self.folder) / name)
-            if self._stack is None:
+            stack = None if ours else self._stack
+            server = make((stack or self.folder) / name)
+            if stack is None:
                 self._guard()
                 with (self.folder / f"{name}.lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     server.start()
             elif server.pid is None:
-                pytest.fail(f"{STACK}={self._stack}: {name} does not run there; see `twinbeam dev status`")
+                pytest.fail(f"{STACK}={stack}: {name} does not run there; see `twinbeam dev status`")
             self._shared[name] = server
         found: S = self._shared[name]
         return found

@@ -163,10 +163,10 @@ def _running(pid_file: Path) -> int | None:
         pid, _, birth = pid_file.read_text(encoding="utf-8").partition(" ")
     except FileNotFoundError:
         return None
-    child = _CHILDREN.get(int(pid))
-    if child is not None and child.poll() is not None:
-        del _CHILDREN[int(pid)]
-    return int(pid) if birth and _birth(int(pid)) == birth else None
+    found = _birth(int(pid))
+    if not found and int(pid) in _CHILDREN:
+        _CHILDREN.pop(int(pid)).wait()
+    return int(pid) if birth and found == birth else None
 
 
 def _birth(pid: int) -> str:
