@@ -42,7 +42,10 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "."},
     packages=find_packages(".", include=[pattern for floor in FLOORS for pattern in (floor, f"{floor}.*")]),
-    package_data={"pipelines.dev": ["*.xml", "*.options", "*.properties"]},
+    package_data={
+        "pipelines.dev": ["*.xml", "*.options", "*.properties"],
+        "pipelines.flink": ["*.xml", "*.java"],
+    },
     py_modules=["twinbeam"],
     install_requires=CLIENT,
     extras_require={
@@ -54,5 +57,10 @@ setup(
         "demo": DEMO,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["twinbeam = pipelines.commands.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "twinbeam = pipelines.commands.main:main",
+            "twinbeam-worker = pipelines.flink.boot:main",
+        ]
+    },
 )

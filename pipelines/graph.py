@@ -46,8 +46,7 @@ class _Step(beam.DoFn):
     def setup(self) -> None:
         self._work = self._job.open()
 
-    @property
-    def work(self) -> Work:
+    def current(self) -> Work:
         """The work of this process."""
         if self._work is None or (self._work.error is not None and self._job.restarts):
             self._work = self._job.open()
@@ -59,7 +58,7 @@ class Decode(_Step):
 
     def process(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         envelope = Envelope.of(batch)
-        with self.work.alone() as work:
+        with self.current().alone() as work:
             return list(work.intakes[envelope.source].take(batch, envelope))
 
 
@@ -70,7 +69,7 @@ class Views(_Step):
         envelope = Envelope.of(batch)
         if envelope.kind != "events":
             return [batch]
-        with self.work.alone() as work:
+        with self.current().alone() as work:
             return list(work.views[envelope.source].apply(batch, envelope))
 
 
@@ -78,11 +77,11 @@ class OfflineSink(_Step):
     """Events, rows and dead letters into the offline store, when a commit is due."""
 
     def process(self, batch: pa.RecordBatch) -> None:
-        with self.work.alone() as work:
+        with self.current().alone() as work:
             work.buffer.add(batch, Envelope.of(batch))
 
     def finish_bundle(self) -> None:
-        with self.work.alone() as work:
+        with self.current().alone() as work:
             work.flush_offline()
 
     def teardown(self) -> None:
@@ -97,9 +96,9 @@ class OnlineSink(_Step):
     def process(self, batch: pa.RecordBatch) -> None:
         envelope = Envelope.of(batch)
         if envelope.kind == "rows":
-            with self.work.alone() as work:
+            with self.current().alone() as work:
                 work.fold.add(batch, envelope)
 
     def finish_bundle(self) -> None:
-        with self.work.alone() as work:
+        with self.current().alone() as work:
             work.flush_online()

@@ -13,6 +13,7 @@ from pipelines.progress import FedView
 from pipelines.project import Project
 from pipelines.report import RunReport
 from pipelines.run_log import log_run
+from pipelines.runner import LOCAL
 from schemas.source import Source
 from serving.manifest import FileEntry
 
@@ -46,8 +47,7 @@ def launch(
     """
     job = make_job(project, sources, views, tasks, files, BULK if bounded else Pace(), ends)
     started = project.clock.now()
-    runner = project.settings.run.runner
-    report = execute(job, Launch(runner, (), project.registry.modules, bounded, seconds, project.out))
+    report = execute(job, Launch(LOCAL, (), project.registry.modules, bounded, seconds, project.out))
     log_run(project.offline, job.name, bounded, started, report)
     return report
 

@@ -12,11 +12,14 @@ from typing import Any, Self, TextIO
 from pipelines import batch, stream
 from pipelines.brokers.base import Broker
 from pipelines.clock import SystemClock
+from pipelines.flink import jobs as flink
+from pipelines.flink.rest import FlinkJob
 from pipelines.heartbeat import RunStatus, alive_runs
 from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.report import RunReport
+from pipelines.runner import FLINK
 from pipelines.serving_calls import PreparedReader, ServingCalls
 from pipelines.serving_calls import instant as instant_of
 from pipelines.settings import Settings
@@ -126,14 +129,48 @@ class Platform:
         batch.rebuild(self._project, sources)
         self._calls.renew()
 
-    def run_stream(self, views: Iterable[str] | None = None, until: str | float | None = None) -> RunReport:
+    def run_stream(
+        self, views: Iterable[str] | None = None, until: str | float | None = None, runner: str | None = None
+    ) -> RunReport:
         """Follows live topics into both stores; SIGTERM and SIGINT end it cleanly.
 
         Args:
             views: names of the views to feed, or None for all.
-            until: "caught_up", seconds, or None to go on until a signal.
+            until: "caught_up", seconds, or None to go on until a signal; on Flink not None, see `submit_stream`.
+            runner: "local" or "flink"; None for the settings'.
         """
-        return stream.run_stream(self._project, views, until)
+        if (runner or self.settings.run.runner) != FLINK:
+            return stream.run_stream(self._project, views, until)
+        if until is None:
+            raise RequestError("a stream on Flink goes on by itself: submit_stream submits it; or give until=")
+        stream.check_until(until)
+        return flink.follow(self._project, stream.names_of(views), until)
+
+    def submit_stream(
+        self, views: Iterable[str] | None = None, parallelism: int | None = None, savepoint: str | None = None
+    ) -> FlinkJob:
+        """Submits the stream to the Flink cluster of the settings, where it goes on by itself.
+
+        Args:
+            views: names of the views to feed, or None for all.
+            parallelism: subtasks; None for the settings'.
+            savepoint: that Flink is to begin from, or None; where lanes begin, the stores say.
+        """
+        return flink.submit(self._project, stream.names_of(views), False, parallelism, savepoint)[0]
+
+    def jobs(self) -> list[FlinkJob]:
+        """Jobs of the project that its Flink cluster knows, the newest first."""
+        return flink.jobs(self._project)
+
+    def stop_job(self, id: str | None = None, savepoint: bool = True) -> tuple[FlinkJob, str | None]:
+        """Stops a job on Flink; gives it, and where its savepoint is: see `pipelines.flink.jobs.stop`."""
+        return flink.stop(self._project, id, savepoint)
+
+    def resume_job(
+        self, views: Iterable[str] | None = None, parallelism: int | None = None, savepoint: str | None = None
+    ) -> FlinkJob:
+        """`submit_stream`, refused while a job of the project runs."""
+        return flink.resume(self._project, stream.names_of(views), parallelism, savepoint)
 
     def status(self) -> list[RunStatus]:
         """Runs of the project that are alive, on any machine; one that was killed counts for a few more seconds."""

@@ -13,6 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_hand
 
 LOG = logging.getLogger("twinbeam.runner")
 LOCAL = "local"
+FLINK = "flink"
 _MENDED = "_twinbeam_mended"
 
 

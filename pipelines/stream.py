@@ -20,6 +20,7 @@ from pipelines.progress import FedView, Progress
 from pipelines.project import Project
 from pipelines.report import RunReport
 from pipelines.run_log import log_run
+from pipelines.runner import LOCAL
 from pipelines.topic_watch import TopicWatch
 from schemas.errors import RequestError
 from schemas.lane import Lane
@@ -42,18 +43,32 @@ def run_stream(project: Project, views: Iterable[str] | None, until: str | float
             not applied as it is.
         LaneError: a topic ends below what the stores hold of it.
     """
-    number = isinstance(until, int | float) and not isinstance(until, bool)
-    if not (until is None or until == CAUGHT_UP or (number and float(until or 0) > 0)):
-        raise RequestError(f"until={until!r}: give {CAUGHT_UP!r}, a number of seconds above 0, or None")
-    names = None if views is None else [views] if isinstance(views, str) else list(views)
+    check_until(until)
+    names = names_of(views)
     if until != CAUGHT_UP:
-        return Stream(project, names, float(until) if number and until is not None else None).run()
+        return Stream(project, names, None if until is None else float(until)).run()
     sources = project.sources(None)
     ends = topic_ends(project, sources)
     fed = project.fed_views(project.checked_deployment(), names, sources)
     progress = Progress.read(project.offline, project.online, sources, fed)
     tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
     return launch(project, sources, fed, tasks, {}, bounded=False)
+
+
+def check_until(until: str | float | None) -> None:
+    """Checks when a stream is to end.
+
+    Raises:
+        RequestError: it is neither "caught_up", nor a number of seconds, nor None.
+    """
+    number = isinstance(until, int | float) and not isinstance(until, bool)
+    if not (until is None or until == CAUGHT_UP or (number and float(until) > 0)):
+        raise RequestError(f"until={until!r}: give {CAUGHT_UP!r}, a number of seconds above 0, or None")
+
+
+def names_of(views: Iterable[str] | None) -> list[str] | None:
+    """Names of views as a list; one name alone is a list of itself."""
+    return None if views is None else [views] if isinstance(views, str) else list(views)
 
 
 class Stream:
@@ -136,8 +151,8 @@ class Stream:
     ) -> RunReport:
         tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
         job = make_job(project, sources, fed, tasks, {}, Pace(), ends=False)
-        runner, modules = project.settings.run.runner, project.registry.modules
-        return execute(job, Launch(runner, (), modules, bounded=False, seconds=None, out=project.out, stop=self._stop))
+        modules = project.registry.modules
+        return execute(job, Launch(LOCAL, (), modules, bounded=False, seconds=None, out=project.out, stop=self._stop))
 
     def _end(self) -> None:
         self._ended.set()

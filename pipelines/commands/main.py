@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("plan", "show what the definitions would change in the stores"),
     "apply": ("plan", "make the stores fit the definitions"),
     "run": ("run", "run the pipeline: `run batch` over files, `run stream` over topics"),
+    "jobs": ("jobs", "list, stop and resume the streams on a Flink cluster"),
     "status": ("status", "say which runs are alive"),
     "publish": ("publish", "send events of a source to its topic"),
     "get": ("get", "read features online"),

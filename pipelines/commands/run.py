@@ -11,6 +11,7 @@ from pipelines.commands.arguments import Parser, UsageError, project_folder
 from pipelines.commands.arguments import words as comma_words
 from pipelines.commands.tables import json_text
 from pipelines.platform import Platform
+from pipelines.runner import FLINK, LOCAL
 from schemas.durations import parse_duration
 from schemas.errors import did_you_mean
 
@@ -20,8 +21,9 @@ ACTIONS = {
         "twinbeam run batch --sources purchases",
     ),
     "stream": (
-        "Run the pipeline over the topics into both stores, until SIGTERM or SIGINT (Ctrl-C) ends it cleanly.",
-        "twinbeam run stream\ntwinbeam run stream --until caught_up\ntwinbeam run stream --until 30s",
+        "Run the pipeline over the topics into both stores, until SIGTERM or SIGINT (Ctrl-C) ends it cleanly; on Flink "
+        "submit it, and leave it to the cluster (`twinbeam jobs` lists and stops it).",
+        "twinbeam run stream\ntwinbeam run stream --until caught_up\ntwinbeam run stream --runner flink",
     ),
 }
 CAUGHT_UP = "caught_up"
@@ -47,6 +49,8 @@ def run(name: str, words: Sequence[str]) -> int:
         )
     else:
         parser.add_argument("--until", metavar="WHEN", help=f"{CAUGHT_UP}, or a duration as in 30s (default: for ever)")
+        parser.add_argument("--runner", choices=(LOCAL, FLINK), help="where it runs (default: the settings' [run])")
+        parser.add_argument("--parallelism", type=int, metavar="N", help="subtasks on Flink (default: the settings')")
     parser.json_option()
     parser.project_options()
     given = parser.parse(words[1:])
@@ -57,7 +61,12 @@ def run(name: str, words: Sequence[str]) -> int:
                 platform.rebuild(given.sources)
             report = platform.run_batch(views=given.views, sources=given.sources)
         else:
-            report = platform.run_stream(views=given.views, until=until)
+            runner = given.runner or platform.settings.run.runner
+            if until is None and runner == FLINK:
+                job = platform.submit_stream(given.views, given.parallelism)
+                print(json_text({"job": job.id, "name": job.name}, 2) if given.json else f"submitted job {job.id}")
+                return 0
+            report = platform.run_stream(views=given.views, until=until, runner=runner)
     print(json_text(asdict(report), 2) if given.json else report)
     return 0
 
