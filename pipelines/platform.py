@@ -14,6 +14,7 @@ from pipelines.brokers.base import Broker
 from pipelines.clock import SystemClock
 from pipelines.flink import jobs as flink
 from pipelines.flink.rest import FlinkJob
+from pipelines.flink.submission import submit
 from pipelines.heartbeat import RunStatus, alive_runs
 from pipelines.progress import Progress
 from pipelines.project import Project
@@ -156,7 +157,7 @@ class Platform:
             parallelism: subtasks; None for the settings'.
             savepoint: that Flink is to begin from, or None; where lanes begin, the stores say.
         """
-        return flink.submit(self._project, stream.names_of(views), False, parallelism, savepoint)[0]
+        return submit(self._project, stream.names_of(views), False, parallelism, savepoint)[0]
 
     def jobs(self) -> list[FlinkJob]:
         """Jobs of the project that its Flink cluster knows, the newest first."""

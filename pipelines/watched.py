@@ -22,6 +22,7 @@ def watched(work: Work, kind: str, name: str | None = None) -> Iterator[None]:
     job = work.job
     sources = sorted({task.lane.source for task in job.lanes})
     with served_metrics(work, job.metrics) as url:
-        heartbeat = Heartbeat(name or job.name, kind, sources, job.clock, lambda: (work.monitor.events, work.lag()), url)
+        run = name or job.name
+        heartbeat = Heartbeat(run, kind, sources, job.clock, lambda: (work.monitor.events, work.lag()), url)
         with beating(heartbeat, job.stores.online):
             yield
