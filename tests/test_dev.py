@@ -24,7 +24,7 @@ from pipelines.commands.main import main
 from pipelines.dev import artifacts
 from pipelines.dev.cassandra import Cassandra
 from pipelines.dev.kafka import Kafka
-from pipelines.dev.server import PID, Server, ports
+from pipelines.dev.server import PID, Server, answers, ports
 from pipelines.dev.stack import Stack
 from pipelines.settings import Settings
 from schemas.errors import ServerError
@@ -127,6 +127,20 @@ def test_up_status_and_down_by_the_command_line(
     with Table(cassandra) as session:
         assert [row.n for row in session.execute("SELECT n FROM kept.numbers")] == [7]
     assert main(["dev", "down", "--folder", folder]) == 0
+
+
+def test_flink_is_in_the_stack_once_it_was_asked_for(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = Stack(servers.own_folder("dev"), flink=True)
+    assert stack.flink is not None
+    stack.flink.start()
+    lines = tomllib.loads(stack.settings())
+    assert lines["run"] == {"runner": "flink", "flink": {"jobmanager": stack.flink.url}}
+    assert answers(stack.flink.ports["rest"])
+    assert main(["dev", "status", "--folder", str(stack.folder)]) == 1
+    told = {line.partition("  ")[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()}
+    assert (told["Kafka"], told["JobManager"]) == ("down", str(stack.flink.pid))
+    assert main(["dev", "down", "--folder", str(stack.folder)]) == 0
+    assert [status.pid for status in Stack(stack.folder).statuses()] == [None] * 4
 
 
 def test_one_server_that_does_not_start_ends_the_other_and_shows_its_log(

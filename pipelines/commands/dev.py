@@ -1,4 +1,4 @@
-"""`twinbeam dev`: servers on this machine, for development: Kafka and Cassandra from Maven artifacts."""
+"""`twinbeam dev`: servers on this machine, for development: Kafka, Cassandra and Flink from Maven artifacts."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def run(name: str, words: Sequence[str]) -> int:
         raise UsageError(f"twinbeam dev: {said}: one of {', '.join(ACTIONS)}.{did_you_mean(action, ACTIONS)}")
     parser = Parser(f"dev {action}", *ACTIONS[action])
     parser.add_argument("--folder", default=FOLDER, metavar="F", help=f"holds their data and logs (default: {FOLDER})")
+    if action == "up":
+        parser.add_argument("--flink", action="store_true", help="a Flink cluster too")
     if action == "status":
         parser.json_option()
     given = parser.parse(words[1:])
-    stack = Stack(Path(given.folder))
+    stack = Stack(Path(given.folder), action == "up" and given.flink)
     if action == "up":
         stack.start()
     elif action == "down":
@@ -59,7 +61,7 @@ def _status(stack: Stack, as_json: bool) -> int:
         return 0 if up else 1
     for server in found:
         state = f"pid {server.pid}" if server.pid is not None else "down"
-        print(f"{server.name.ljust(10)}  {server.address.ljust(16)}  {state}")
+        print(f"{server.name.ljust(13)}  {server.address.ljust(22)}  {state}")
     if up:
         print(f"\nIn twinbeam.toml of a project:\n\n{stack.settings()}", end="")
     return 0 if up else 1

@@ -1,4 +1,4 @@
-"""The stack of servers of one folder: Kafka and Cassandra."""
+"""The stack of servers of one folder: Kafka and Cassandra, and Flink where asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
+from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.dev.server import PID, stop
 
@@ -23,6 +24,12 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+"""
+FLINK_SETTINGS = """\
+[run]
+runner = "flink"
+[run.flink]
+jobmanager = "{url}"
 """
 
 
@@ -46,12 +53,15 @@ class Stack:
 
     Args:
         folder: of the stack.
+        flink: whether Flink is to be in it; it stays in it once it was.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flink: bool = False) -> None:
         self.folder = folder.absolute()
         self.kafka = Kafka(self.folder / "kafka")
         self.cassandra = Cassandra(self.folder / "cassandra")
+        home = self.folder / "flink"
+        self.flink = Flink(home) if flink or home.exists() else None
 
     def start(self) -> None:
         """Starts those that do not run, side by side; if one does not start, those started here are ended.
@@ -59,7 +69,7 @@ class Stack:
         Raises:
             ServerError: one did not start.
         """
-        down = [member for member in self._members() if member.pid is None]
+        down = [member for member in self._members() if member.pid is None or member is self.flink]
         try:
             _side_by_side([member.start for member in down])
         except BaseException:
@@ -72,22 +82,26 @@ class Stack:
 
     def statuses(self) -> list[ServerStatus]:
         """Servers, and whether they run."""
-        return [
+        found = [
             ServerStatus("Kafka", self.kafka.servers, self.kafka.pid),
             ServerStatus("Cassandra", self.cassandra.hosts, self.cassandra.pid),
         ]
+        if self.flink:
+            found += [ServerStatus(member.name, self.flink.url, member.pid) for member in self.flink.members]
+        return found
 
     def settings(self) -> str:
         """Lines of twinbeam.toml that make a project use the stack."""
-        return SETTINGS.format(
+        flink = FLINK_SETTINGS.format(url=self.flink.url) if self.flink else ""
+        return flink + SETTINGS.format(
             servers=self.kafka.servers,
             hosts=self.cassandra.hosts,
             datacenter=DATACENTER,
             window=COMMIT_LOG_WINDOW,
         )
 
-    def _members(self) -> Sequence[Kafka | Cassandra]:
-        return (self.kafka, self.cassandra)
+    def _members(self) -> Sequence[Kafka | Cassandra | Flink]:
+        return [self.kafka, self.cassandra, *([self.flink] if self.flink else [])]
 
 
 def end_all(folder: Path) -> None:
