@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
-from cassandra.cluster import Cluster
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.policies import DCAwareRoundRobinPolicy
 
 from pipelines.dev.artifacts import missing
-from pipelines.dev.cassandra import Cassandra
+from pipelines.dev.cassandra import DATACENTER, Cassandra
+from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.dev.stack import end_all
 from tests.server_guardian import USERS
@@ -165,6 +167,12 @@ def cassandra(servers: Servers) -> Cassandra:
     return servers.shared("cassandra", Cassandra)
 
 
+@pytest.fixture(scope="session")
+def flink(servers: Servers) -> Flink:
+    """The Flink of the run, of two TaskManagers: a test ends the jobs that it submits."""
+    return servers.shared("flink", lambda folder: Flink(folder, task_managers=2), ours=True)
+
+
 @pytest.fixture
 def topic_prefix() -> str:
     """What the names of a test's topics begin with."""
@@ -176,15 +184,18 @@ def keyspace(cassandra: Cassandra) -> Iterator[str]:
     """Name of a keyspace for one test, who makes it; it is dropped afterwards."""
     name = f"t{uuid.uuid4().hex[:12]}"
     yield name
-    drop_keyspace(cassandra, name)
+    drop_keyspaces(cassandra, name)
 
 
-def drop_keyspace(cassandra: Cassandra, name: str) -> None:
-    """Drops a keyspace, if it is there."""
+def drop_keyspaces(cassandra: Cassandra, beginning: str) -> None:
+    """Drops the keyspaces whose names begin so."""
     host, _, port = cassandra.hosts.partition(":")
-    cluster = Cluster([host], port=int(port), protocol_version=5)
+    profile = ExecutionProfile(load_balancing_policy=DCAwareRoundRobinPolicy(DATACENTER), request_timeout=60.0)
+    cluster = Cluster([host], port=int(port), protocol_version=5, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
     try:
-        cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {name}", timeout=60.0)
+        session = cluster.connect()
+        for name in [name for name in cluster.metadata.keyspaces if name.startswith(beginning)]:
+            session.execute(f'DROP KEYSPACE IF EXISTS "{name}"')
     finally:
         cluster.shutdown()
 
@@ -199,6 +210,12 @@ def own_kafka(servers: Servers) -> Iterator[Callable[..., Kafka]]:
 def own_cassandra(servers: Servers) -> Iterator[Callable[..., Cassandra]]:
     """Starts Cassandras of one test, which may kill and start them again (same ports, same data)."""
     yield from _own(servers, "cassandra", Cassandra)
+
+
+@pytest.fixture
+def own_flink(servers: Servers) -> Iterator[Callable[..., Flink]]:
+    """Starts Flink clusters of one test, whose processes it may kill and start again."""
+    yield from _own(servers, "flink", Flink)
 
 
 def _own(servers: Servers, name: str, make: Callable[..., S]) -> Iterator[Callable[..., S]]:
