@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import Producer
 
 from pipelines.brokers.embedded import EmbeddedBroker
+from pipelines.brokers.kafka import KafkaBroker
 from pipelines.envelope import DEAD_SCHEMA, LOG_COLUMNS, RAW_SCHEMA, Envelope
 from pipelines.lanes import events as events_module
 from pipelines.lanes.base import LaneReader, dead_batch, event_schema, events_batch
@@ -26,6 +28,7 @@ from schemas.source import Source
 from serving.manifest import Manifest
 from serving.stores.offline import OfflineStore
 from serving.tables import dead_table, events_table, rows_table
+from tests.brokers import kafka_settings, make_topic, read_to
 
 SOURCE = Source("s", fields={"id": "int64", "ts": "timestamp", "name": "string"}, event_time="ts", topic="t", files="*")
 ROW = 1 << 40
@@ -51,9 +54,31 @@ class Log:
     end: int
     reader: Callable[[], LaneReader]
     kind: str
+    arrival: int = 5
 
 
-def topic_log(folder: Path) -> Log:
+def kafka_log(request: pytest.FixtureRequest, folder: Path) -> Log:
+    """A partition with records of transactions, aborted ones and markers between them and at its end."""
+    servers, topic = request.getfixturevalue("kafka").servers, f"{request.getfixturevalue('topic_prefix')}t"
+    broker = KafkaBroker(kafka_settings(servers))
+    request.addfinalizer(broker.close)
+    make_topic(servers, topic, {"message.timestamp.type": "CreateTime"})
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
+    producer.init_transactions()
+    number = 0
+    for count, kept in [(4, True), (2, False), (3, True), (3, True), (2, False)]:
+        producer.begin_transaction()
+        for at in range(count):
+            producer.produce(topic, value=b"%d" % (number + at if kept else 99), key=b"k", timestamp=5)
+        producer.flush()
+        producer.commit_transaction() if kept else producer.abort_transaction()
+        number += count if kept else 0
+    offsets = [*range(4), *range(8, 11), *range(12, 15)]
+    lane = Lane("s", "topic", broker.id(topic), 0)
+    return Log(lane, offsets, 19, lambda: broker.reader(topic), "raw", 5_000)
+
+
+def topic_log(request: pytest.FixtureRequest, folder: Path) -> Log:
     topics = EmbeddedBroker(folder / "topics.db")
     topics.create("t", 1)
     topics.publish("t", [b"k"] * 10, [b"%d" % number for number in range(10)], now=5)
@@ -61,7 +86,7 @@ def topic_log(folder: Path) -> Log:
     return Log(lane, list(range(10)), 10, lambda: topics.reader("t"), "raw")
 
 
-def files_log(folder: Path) -> Log:
+def files_log(request: pytest.FixtureRequest, folder: Path) -> Log:
     """Files of 4, 3, 0 and 3 rows in two lanes, of which the other one takes the odd numbers."""
     paths = []
     for number, ids in enumerate([[0, 1, 2, 3], [99], [4, 5, 6], [98], [], [97], [7, 8, 9]]):
@@ -72,7 +97,7 @@ def files_log(folder: Path) -> Log:
     return Log(entries[0].lane, offsets, 8 * ROW, lambda: FileReader(SOURCE, entries), "events")
 
 
-def events_log(folder: Path) -> Log:
+def events_log(request: pytest.FixtureRequest, folder: Path) -> Log:
     """Events stored in several commits, two lanes mixed, with holes where records were no events."""
     offline = OfflineStore(folder / "store")
     lanes = [Lane("s", "topic", "abc", number) for number in range(2)]
@@ -88,10 +113,10 @@ def events_log(folder: Path) -> Log:
     return Log(lanes[1], offsets, 3_500, lambda: EventsReader(offline, SOURCE), "events")
 
 
-@pytest.fixture(params=[topic_log, files_log, events_log], ids=["topic", "files", "events"])
+@pytest.fixture(params=[topic_log, kafka_log, files_log, events_log], ids=["topic", "kafka", "files", "events"])
 def log(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(events_module, "CHUNK_OFFSETS", 500)
-    made: Log = request.param(tmp_path)
+    made: Log = request.param(request, tmp_path)
     return made
 
 
@@ -113,7 +138,7 @@ def values(batches: list[pa.RecordBatch]) -> list[int]:
 
 @pytest.mark.parametrize("limit", [1, 3, 1_000])
 def test_a_lane_is_read_whole_in_contiguous_batches(log: Log, limit: int) -> None:
-    batches = drained(log.reader(), log.lane, 0, limit)
+    batches = read_to(log.reader(), log.lane, 0, log.end, limit)
     expected = RAW_SCHEMA if log.kind == "raw" else event_schema(SOURCE.schema)
     next_offset = 0
     for batch in batches:
@@ -123,7 +148,7 @@ def test_a_lane_is_read_whole_in_contiguous_batches(log: Log, limit: int) -> Non
         assert batch.schema.equals(expected)
         assert batch.num_rows <= limit
         assert all(envelope.start <= offset < envelope.end for offset in batch["_offset"].to_pylist())
-        assert set(batch["_arrival"].cast("int64").to_pylist()) <= {5}
+        assert set(batch["_arrival"].cast("int64").to_pylist()) <= {log.arrival}
         next_offset = envelope.end
     assert next_offset == log.end
     assert [offset for batch in batches for offset in batch["_offset"].to_pylist()] == log.offsets
@@ -134,10 +159,10 @@ def test_a_lane_is_read_whole_in_contiguous_batches(log: Log, limit: int) -> Non
 def test_reading_begins_at_any_offset(log: Log, limit: int) -> None:
     for index, offset in enumerate(log.offsets):
         for start in {offset, log.offsets[index - 1] + 1 if index else 0}:
-            batches = drained(log.reader(), log.lane, start, limit)
+            batches = read_to(log.reader(), log.lane, start, log.end, limit)
             assert Envelope.of(batches[0]).start == start
             assert values(batches) == list(range(index, 10))
-    assert drained(log.reader(), log.lane, log.end, limit) == []
+    assert read_to(log.reader(), log.lane, log.end, log.end, limit) == []
 
 
 def test_a_log_that_ends_below_the_progress_is_refused_with_both_numbers(log: Log) -> None:
@@ -234,8 +259,8 @@ def test_a_lane_without_files_is_empty(tmp_path: Path) -> None:
     assert (end.num_rows, Envelope.of(end).end) == (0, next_file(entries[0])) == (0, 3 * ROW)
 
 
-def test_events_read_back_have_the_fields_that_were_added_since(tmp_path: Path) -> None:
-    log = events_log(tmp_path)
+def test_events_read_back_have_the_fields_that_were_added_since(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    log = events_log(request, tmp_path)
     fields = {"id": "int64", "ts": "timestamp", "name": "string", "more": "float64"}
     wider = Source("s", fields=fields, event_time="ts", topic="t")
     batches = drained(EventsReader(OfflineStore(tmp_path / "store"), wider), log.lane, 0, 100)
@@ -245,8 +270,8 @@ def test_events_read_back_have_the_fields_that_were_added_since(tmp_path: Path) 
         drained(EventsReader(OfflineStore(tmp_path / "store"), other), log.lane, 0, 100)
 
 
-def test_events_of_a_lane_that_was_never_stored(tmp_path: Path) -> None:
-    events_log(tmp_path)
+def test_events_of_a_lane_that_was_never_stored(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    events_log(request, tmp_path)
     reader = EventsReader(OfflineStore(tmp_path / "store"), SOURCE)
     assert drained(reader, Lane("s", "topic", "abc", 7), 0, 10) == []
 

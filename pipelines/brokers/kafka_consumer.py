@@ -205,6 +205,7 @@ class KafkaConsumer:
                     "auto.offset.reset": "error",
                     "isolation.level": "read_committed",
                     "fetch.queue.backoff.ms": 10,
+                    "fetch.wait.max.ms": 100,
                     "queued.min.messages": 50_000,
                     "max.poll.interval.ms": 86_400_000,
                     "topic.metadata.refresh.interval.ms": 10_000,

@@ -34,7 +34,8 @@ class LaneReader(Protocol):
     def poll(self, limit: int) -> list[pa.RecordBatch]:
         """The next batches, of about `limit` offsets at most; never waits.
 
-        An empty list says that everything that the log held at the call has been delivered.
+        An empty list says that everything that the log held at the call has been delivered; of a broker that has to be
+        asked over a network, that nothing is at hand yet: `Topics.ends` tells how far its log reaches.
 
         Raises:
             LaneError: the log contradicts what was read of it before.
