@@ -63,7 +63,7 @@ def partition_key(key: bytes) -> bytes:
 
 def _parts(items: Sequence[T]) -> Iterator[list[T]]:
     """The items in parts of at most `MOST_KEYS`."""
-    for start in range(0, len(items)):
+    for start in range(0, len(items), MOST_KEYS):
         yield list(items[start : start + MOST_KEYS])
 
 

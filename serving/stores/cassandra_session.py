@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest, Unauthorized
+from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion, Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import (
@@ -62,6 +62,8 @@ class Session:
         )
         self.cluster = Cluster(
             [(host.rpartition(":")[0].strip("[]"), int(host.rpartition(":")[2])) for host in access.hosts],
+            # Known to every Cassandra from 4.0 on; found out otherwise by connecting again and again.
+            protocol_version=ProtocolVersion.V5,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             auth_provider=None if access.user is None else PlainTextAuthProvider(access.user, access.password or ""),
             ssl_context=_tls(access) if access.tls else None,
