@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.dev.cassandra import Cassandra
 from schemas.entity import Entity
 from schemas.errors import StoreError
 from schemas.feature_view import FeatureView
@@ -22,9 +26,12 @@ from schemas.source import Source
 from schemas.state import Block
 from schemas.types import parse_type, type_text
 from serving.stores.base import SEALED, Mark
+from serving.stores.cassandra import CassandraStore
+from serving.stores.cassandra_access import Access
 from serving.stores.row_reads import Asked, SnapshotRows, Wanted
 from serving.stores.sqlite import SqliteStore
 from tests import folding
+from tests.servers import drop_keyspaces
 from transforms.accumulators.base import Accumulator, Inputs
 from transforms.accumulators.build import accumulator
 from transforms.accumulators.gathered import gather
@@ -211,11 +218,22 @@ def test_newest_rows_are_read_alike(kinds: tuple[str, ...], ties: str, data: st.
         reads.open(blob[:-4] + blob[-2:])
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    opened = SqliteStore(tmp_path / "online.db")
-    opened.prepare(["user", "shop"])
-    return opened
+@pytest.fixture(scope="module", params=["sqlite", "cassandra"])
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SqliteStore | CassandraStore]:
+    """One store for all tests: each writes the same into it."""
+    if request.param == "sqlite":
+        with closing(SqliteStore(tmp_path_factory.mktemp("reads") / "online.db")) as opened:
+            opened.prepare(["user", "shop"])
+            yield opened
+        return
+    cassandra: Cassandra = request.getfixturevalue("cassandra")
+    keyspace = f"t{uuid.uuid4().hex[:12]}"
+    with closing(CassandraStore(Access((cassandra.hosts,), keyspace, window=0.0))) as made:
+        made.prepare(["user", "shop"])
+        yield made
+    drop_keyspaces(cassandra, keyspace)
 
 
 def key(number: int) -> bytes:
@@ -224,7 +242,7 @@ def key(number: int) -> bytes:
 
 @pytest.mark.parametrize("marks", list(Wanted))
 @pytest.mark.parametrize("count", [0, 1, 3, 128, 129, 300])
-def test_row_readers_read_alike(store: SqliteStore, count: int, marks: Wanted) -> None:
+def test_row_readers_read_alike(store: SqliteStore | CassandraStore, count: int, marks: Wanted) -> None:
     keys = [key(number) for number in range(0, 300, 2)]
     for lane, offset in (("s/topic-a/0", 7), ("s/topic-a/1", 3)):
         for block in ("b1", "b2"):
@@ -245,7 +263,6 @@ def test_row_readers_read_alike(store: SqliteStore, count: int, marks: Wanted) -
         ]
         for rows in (*own.cells, *general.cells):
             assert [row[:2] for row in rows] == sorted(row[:2] for row in rows)
-    store.close()
 
 
 def named(rows: Any, lanes: Any) -> list[Any]:
