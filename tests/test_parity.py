@@ -19,7 +19,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,6 +66,21 @@ PLACE = (("_offset", "ascending"), ("_part", "ascending"))
 def test_oracle_evaluate_every_way_served_and_training_agree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
+    prove(seed, tmp_path, monkeypatch, WAYS, {})
+
+
+def prove(
+    seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch, ways: Sequence[str], engines: Mapping[str, Any]
+) -> None:
+    """Delivers a case in one of the ways, or all of them, and compares everything with everything.
+
+    Args:
+        seed: of the case.
+        folder: for its projects.
+        monkeypatch: puts a driver in the place of runs.
+        ways: some of `WAYS`.
+        engines: further settings of its projects; `prefix` is what names of topics begin with.
+    """
     case, rng = make_case(seed), random.Random(-seed - 1)
     times = [event["ts"] for events in case.events.values() for event in events]
     now = max(times) + rng.choice([0, 1, HOUR, 40 * DAY])
@@ -73,8 +88,8 @@ def test_oracle_evaluate_every_way_served_and_training_agree(
     spine = make_spine(case, rng, now)
     failing = case.without_failures()
     seen: list[Any] = []
-    for way in WAYS if whole else [rng.choice(WAYS)]:
-        delivery = Delivery(case, tmp_path / way, way, rng, rng.choice(times))
+    for way in ways if whole else [rng.choice(ways)]:
+        delivery = Delivery(case, folder / way, way, rng, rng.choice(times), engines)
         what = f"case {seed}, {way}"
         strict = rng.random() < 0.5
         check_evaluation(delivery, failing, spine, strict, what)
@@ -157,6 +172,7 @@ class Delivery:
         way: one of `WAYS`.
         rng: decides everything that is left open.
         cut: µs, the cutover of the way "both".
+        engines: further settings; `prefix` is what names of topics begin with.
     """
 
     case: Case
@@ -164,6 +180,7 @@ class Delivery:
     way: str
     rng: random.Random
     cut: int
+    engines: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
@@ -178,7 +195,7 @@ class Delivery:
         self.registry = Registry.load([self.folder / "features.py"])
         self.catalog = Catalog.compile(self.registry)
         self.sources: dict[str, Any] = {
-            source: {"partitions": self.rng.randint(1, 8)}
+            source: {"partitions": self.rng.randint(1, 8), "topic": f"{self._prefix}{source}"}
             | ({"files": self._patterns(source), "lanes": self.rng.randint(1, 8)} if self.way != "topic" else {})
             for source in self.case.sources
         }
@@ -186,13 +203,14 @@ class Delivery:
 
     def platform(self, name: str) -> Platform:
         """The project with stores of its own, and a broker that all of its kind share."""
-        values = {
+        values: dict[str, Any] = {
             "project": "parity",
             "run": {"max_skew": "36525d"},
             "sources": self.sources,
             "offline": {"root": f"{name}/offline"},
             "online": {"sqlite": {"path": f"{name}/online.db"}},
         }
+        values |= {key: value for key, value in self.engines.items() if key != "prefix"}
         platform = Platform(Settings.of(values, self.folder), self.registry)
         platform._project.__dict__["catalog"] = self.catalog  # to compile is most of what opening costs
         platform.apply()
@@ -227,6 +245,10 @@ class Delivery:
         for kind in self.runs:
             self._run(once, kind)
         return once
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.engines['prefix']}{self.way}-" if "prefix" in self.engines else ""
 
     def _run(self, platform: Platform, kind: str) -> None:
         while True:

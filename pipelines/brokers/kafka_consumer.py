@@ -139,6 +139,8 @@ class KafkaConsumer:
         """Number that changes when records, ends or errors came of any partition; takes what has come."""
         with self._lock:
             self._fetch(1)
+            # What could not be made ready is tried again.
+            self._came += any(held.fetched for held in self._held.values())
             return self._came
 
     def read(self, place: Place, limit: int) -> tuple[list[pa.RecordBatch], int | None]:
