@@ -130,7 +130,8 @@ class OnlineFold:
         self._newest: dict[Slot, int] = {}
         self._held: dict[tuple[str, str], _Held] = {}
         self._lacking = progress.unsealed(views)
-        store.prepare(sorted({fed.view.entity.name for fed in views}))
+        self._entities = sorted({fed.view.entity.name for fed in views})
+        store.prepare(self._entities)
         self._seal(block for fed in views for block in fed.blocks)
 
     def add(self, batch: pa.RecordBatch, envelope: Envelope) -> None:
@@ -156,7 +157,12 @@ class OnlineFold:
         Args:
             report: told of the rows of each view and lane once they are in the store.
             everything: whether nothing may wait any longer.
+
+        Raises:
+            StoreAway: the store does not answer, or has forgotten cells: everything is to begin again where it is.
         """
+        if not self._held and self._entities:
+            self._store.write(self._entities[0], [])
         if not everything and sum(held.bytes for held in self._held.values()) < self._patience:
             return
         parts = 1 + sum(held.rows for held in self._held.values()) // self._at_once

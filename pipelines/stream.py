@@ -6,7 +6,9 @@ import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 
+from pipelines.attended import Attendance
 from pipelines.backfill import Backfill, Parts
 from pipelines.definition_watch import DefinitionWatch
 from pipelines.display import note
@@ -75,7 +77,8 @@ class Stream:
     """A stream that goes on until it is ended, through every change of what is applied.
 
     It is a row of pipelines, each ended at the border of a bundle with all that it took in stored. A new one begins
-    when other definitions were applied, and when blocks that were behind are near enough to go on with the others.
+    when other definitions were applied, when blocks that were behind are near enough to go on with the others, and
+    when a server that was away answers again.
 
     Args:
         project: the project.
@@ -97,7 +100,11 @@ class Stream:
         with ExitStack() as opened, ended_by_signals(self._end), self._timed:
             deployment = project.checked_deployment()
             while True:
-                watch, together, grown = self._pipeline(project, deployment, together)
+                begin = partial(self._pipeline, project, deployment, together)
+                outcome = Attendance(project, self._ended).run(begin)
+                if outcome is None:
+                    break
+                watch, together, grown = outcome
                 if self._ended.is_set() or not (together or grown or watch.found is not None):
                     break
                 if grown:

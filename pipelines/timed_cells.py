@@ -25,6 +25,9 @@ class TimedCells:
         self._cells.prepare(entities)
 
     def write(self, entity: str, cells: Sequence[Cells], marks: Sequence[Mark] = ()) -> None:
+        if not cells and not marks:
+            self._cells.write(entity, cells, marks)
+            return
         with self._writes.timed():
             self._cells.write(entity, cells, marks)
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -169,7 +169,8 @@ class Work:
                 self.flush_offline(everything=True)
         finally:
             self.feed.close()
-            self._online.close()
+            with suppress(StoreError) if self.error is not None else nullcontext():
+                self._online.close()
             if self._broker is not None:
                 self._broker.close()
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -89,10 +89,16 @@ class CellWriter(Protocol):
         """Makes room for the cells of these entities; does nothing where it exists."""
 
     def write(self, entity: str, cells: Sequence[Cells], marks: Sequence[Mark] = ()) -> None:
-        """Joins cells and, no earlier than the cells, marks; returns once they are durable.
+        """Joins cells and, no earlier than the cells, marks; returns once they are acknowledged.
+
+        Marks may become visible later than that: once no node of the store can forget the cells before them. A call
+        without cells and marks writes nothing, and tells whether anything was forgotten.
 
         Raises:
-            StoreError: the store is locked, full, read-only or damaged; nothing or all of the call was written.
+            StoreError: the store is locked, full, read-only or damaged; nothing or all of the call was written, or,
+                where the store has no transactions, some of its cells, to be written again.
+            StoreAway: it does not answer, or may have forgotten cells that it had acknowledged: what this writer
+                keeps in memory of them is worth nothing, and the lanes begin again at the stored marks.
         """
 
     def current(
@@ -101,11 +107,18 @@ class CellWriter(Protocol):
         """Version and content of the lane's cells at (keys[i], tiles[i]); 0 and None where there is none."""
 
     def expire(self, entity: str, block: str, before: int) -> int:
-        """Removes the cells of a block that start before `before` (µs) and says how many they were."""
+        """Removes the cells of a block that start before `before` (µs) and says how many they were.
+
+        A seal written before is visible to every reader by the time the first cell goes.
+        """
 
 
 class OnlineStore(CellReader, CellWriter, Protocol):
     """Both sides over one connection."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Waits until all marks are visible, and ends the connection.
+
+        Raises:
+            StoreAway: they cannot be: see `write`.
+        """

@@ -6,12 +6,20 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
+from weakref import WeakSet
 
-from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion, Unauthorized
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    InvalidRequest,
+    ProtocolVersion,
+    Unauthorized,
+)
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import (
@@ -150,7 +158,7 @@ class Link:
         StoreError: see `Session`.
     """
 
-    _shared: dict[tuple[int, Access], tuple[Session, set[int]]] = {}  # noqa: RUF012
+    _shared: dict[tuple[int, Access], tuple[Session, WeakSet[Link]]] = {}  # noqa: RUF012
     _lock = threading.RLock()
 
     def __init__(self, access: Access) -> None:
@@ -158,22 +166,24 @@ class Link:
         self._process = 0
         self._session: Session | None = None
         self._closed = False
-        self._renewed: list[Callable[[], None]] = []
-        self.session  # noqa: B018 (connects)
+        self._connect()
 
     @property
     def session(self) -> Session:
         """The session; another one after a fork."""
         if self._session is not None and self._process == os.getpid():
             return self._session
+        return self._connect()
+
+    def _connect(self) -> Session:
         if self._closed:
             raise StoreError(f"{self.access.name}: this store was closed; open it again")
         with Link._lock:
             place = (os.getpid(), self.access)
             if place not in Link._shared:
-                Link._shared[place] = (Session(self.access), set())
+                Link._shared[place] = (Session(self.access), WeakSet())
             self._session, holders = Link._shared[place]
-            holders.add(id(self))
+            holders.add(self)
             self._process = os.getpid()
             return self._session
 
@@ -183,9 +193,11 @@ class Link:
             self._closed = True
             self._session = None
             place = (os.getpid(), self.access)
-            session, holders = Link._shared.get(place, (None, set[int]()))
-            holders.discard(id(self))
-            if session is None or holders:
+            if place not in Link._shared:
+                return
+            session, holders = Link._shared[place]
+            holders.discard(self)
+            if holders:
                 return
             del Link._shared[place]
         session.close()
