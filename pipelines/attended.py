@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pipelines.display import note
 from pipelines.project import Project
-from schemas.errors import StoreAway, TwinbeamError
+from schemas.errors import StoreAway
 
 LOG = logging.getLogger("twinbeam.stream")
 FIRST_SECONDS = 0.5
@@ -26,10 +26,11 @@ class Attendance:
     Args:
         project: what the stream runs by.
         ended: set when the stream is to end, whether its servers answer or not.
+        away: called when a wait begins.
     """
 
-    def __init__(self, project: Project, ended: threading.Event) -> None:
-        self._project, self._ended = project, ended
+    def __init__(self, project: Project, ended: threading.Event, away: Callable[[], None]) -> None:
+        self._project, self._ended, self._away = project, ended, away
         self._pause = FIRST_SECONDS
         self._told = False
 
@@ -44,6 +45,7 @@ class Attendance:
                 if clock.elapsed() - begun > STEADY:
                     self._pause, self._told = FIRST_SECONDS, False
                 self._say(f"waiting: {error}")
+            self._away()
             if not self._back():
                 return None
 

@@ -101,7 +101,7 @@ class Stream:
             deployment = project.checked_deployment()
             while True:
                 begin = partial(self._pipeline, project, deployment, together)
-                outcome = Attendance(project, self._ended).run(begin)
+                outcome = Attendance(project, self._ended, self._begin_time).run(begin)
                 if outcome is None:
                     break
                 watch, together, grown = outcome
@@ -140,8 +140,7 @@ class Stream:
         if beside:
             names = ", ".join(part.view.name for part in parts.behind)
             note(project.out, f"filling from history beside the stream: {names}")
-        if not self._reports:  # The time given is that of reading.
-            self._timed.enter_context(ended_after(self._seconds, self._end))
+        self._begin_time()
         topics = TopicWatch(project, ends, self._stop.set)
         with watch, topics, backfill if beside else ExitStack():
             self._reports.append(self._follow(project, sources, live, progress, ends))
@@ -160,6 +159,11 @@ class Stream:
         job = make_job(project, sources, fed, tasks, {}, Pace(), ends=False)
         modules = project.registry.modules
         return execute(job, Launch(LOCAL, (), modules, bounded=False, seconds=None, out=project.out, stop=self._stop))
+
+    def _begin_time(self) -> None:
+        """Begins the time that the stream was given, once: when it first reads, or waits."""
+        seconds, self._seconds = self._seconds, None
+        self._timed.enter_context(ended_after(seconds, self._end))
 
     def _end(self) -> None:
         self._ended.set()

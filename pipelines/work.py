@@ -57,12 +57,14 @@ class Work:
         intakes: by source.
         views: by source.
         error: the first error of a step.
+        flush_took: µs that the last flush into the online store took.
     """
 
     def __init__(self, job: Job, afresh: bool = False) -> None:
         self.job, self.clock = job, job.clock
         self.stop = threading.Event()
         self.error: BaseException | None = None
+        self.flush_took = 0
         self._online, self._offline = job.stores.online(), job.stores.offline()
         self._broker = (
             job.stores.broker() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
@@ -144,10 +146,12 @@ class Work:
 
     def flush_online(self, everything: bool = False) -> None:
         """Folds and writes what bundles brought, if it is due or everything is wanted."""
+        begun = self.clock.elapsed()
         try:
             self.fold.flush(self._stored, everything)
         except StoreError as error:
             raise self.job.stores.named(error) from error
+        self.flush_took = self.clock.elapsed() - begun
 
     def flush_offline(self, everything: bool = False) -> None:
         """Commits what is held, if it is due or everything is wanted."""
