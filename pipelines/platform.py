@@ -190,13 +190,18 @@ class Platform:
         Raises:
             EventError: an event does not fit; nothing of the call was sent.
             RequestError: there is no such source, or it has no topic.
+            StoreError: the broker, or the schema registry, does not answer or refuses.
         """
         definition = self._project.sources([source])[source]
         topic = self._project.topic(source)
         if topic is None:
             raise RequestError(f"source {source!r} has no topic; give it topic= in its definition or the settings")
         keys = key_fields(definition, self.registry.views.values())
-        return publish(self.broker, topic, definition, events, keys, self._now())
+        return publish(self.broker, topic, definition, events, keys, self._now(), self.schema_id(source))
+
+    def schema_id(self, source: str) -> int:
+        """Id of a source's schema in the schema registry, where it is put if it is not there; 0 without one."""
+        return self._project.schema_id(source)
 
     def get(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pipelines.brokers.base import Broker
 from pipelines.clock import Clock
@@ -19,6 +19,9 @@ from serving.deployment import Deployment
 from serving.stores.base import OnlineStore
 from serving.stores.offline import OfflineStore
 from transforms.catalog import Catalog
+
+if TYPE_CHECKING:
+    from pipelines.brokers.schema_registry import SchemaRegistry
 
 T = TypeVar("T")
 
@@ -64,6 +67,23 @@ class Project:
     def broker(self) -> Broker:
         """The broker."""
         return self.stores.broker()
+
+    @cached_property
+    def schemas(self) -> SchemaRegistry | None:
+        """The schema registry, or None if there is none."""
+        return self.stores.schemas()
+
+    def schema_id(self, source: str) -> int:
+        """Id of a source's schema in the registry, where it is put if it is not there; 0 if there is nothing to do.
+
+        Raises:
+            StoreError: the registry does not answer, or refuses the schema.
+        """
+        definition = self.registry.sources[source]
+        topic = self.topic(source)
+        if definition.encoding != "confluent" or self.schemas is None or topic is None:
+            return 0
+        return self.schemas.register(topic, definition.avro_schema)
 
     def checked_deployment(self) -> Deployment:
         """What is applied, if it is what the definitions say.
@@ -125,7 +145,7 @@ class Project:
 
     def close(self) -> None:
         """Closes the stores that were opened."""
-        for name in ("online", "broker"):
+        for name in ("online", "broker", "schemas"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()

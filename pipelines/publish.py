@@ -32,7 +32,9 @@ def key_fields(source: Source, views: Iterable[FeatureView]) -> tuple[str, ...]:
     return ()
 
 
-def publish(broker: Broker, topic: str, source: Source, events: Any, keys: Sequence[str], now: int) -> dict[str, int]:
+def publish(
+    broker: Broker, topic: str, source: Source, events: Any, keys: Sequence[str], now: int, schema_id: int = 0
+) -> dict[str, int]:
     """Appends events to a topic and returns when they are on disk.
 
     Args:
@@ -43,6 +45,7 @@ def publish(broker: Broker, topic: str, source: Source, events: Any, keys: Seque
             a key, whether they fit or not.
         keys: fields that key the records, as of `key_fields`.
         now: time of arrival, µs.
+        schema_id: of the source's schema, if a registry has it.
 
     Returns:
         The last offset written, by lane text.
@@ -58,7 +61,7 @@ def publish(broker: Broker, topic: str, source: Source, events: Any, keys: Seque
         found: list[bytes | None] = [None] * len(values)
     else:
         batch = check_events(source, events)
-        values, found = encode_values(source, batch), record_keys(batch, keys)
+        values, found = encode_values(source, batch, schema_id), record_keys(batch, keys)
     last = broker.publish(topic, found, values, now=now)
     return {Lane(source.name, "topic", name, partition).text: offset for partition, offset in sorted(last.items())}
 

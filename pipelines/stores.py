@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pipelines.brokers.base import Broker
 from pipelines.brokers.embedded import EmbeddedBroker
-from pipelines.engine_settings import CassandraSettings, KafkaSettings
+from pipelines.engine_settings import CassandraSettings, KafkaSettings, RegistrySettings
 from pipelines.settings import Settings
 from schemas.errors import StoreError, TwinbeamError
 from serving.stores.base import OnlineStore
@@ -16,6 +17,9 @@ from serving.stores.cassandra_access import Access, keyspace_of
 from serving.stores.offline import OfflineStore
 from serving.stores.sqlite import SqliteStore
 from serving.stores.sqlite_file import REFILL
+
+if TYPE_CHECKING:
+    from pipelines.brokers.schema_registry import SchemaRegistry
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Stores:
         topics_timeout: seconds that a publisher waits for another one.
         cassandra: how the cluster is reached that holds the online store, or None.
         kafka: how the cluster is reached that holds the topics, or None.
+        registry: how the schema registry is reached, or None.
     """
 
     offline_root: str
@@ -41,6 +46,7 @@ class Stores:
     topics_timeout: float = 60.0
     cassandra: Access | None = None
     kafka: KafkaSettings | None = None
+    registry: RegistrySettings | None = None
 
     @staticmethod
     def of(settings: Settings) -> Stores:
@@ -54,6 +60,7 @@ class Stores:
             settings.stream.timeout / 1e6,
             _access(settings.online.cassandra, settings.project) if settings.online.store == "cassandra" else None,
             _kafka(settings) if settings.stream.broker == "kafka" else None,
+            settings.stream.registry if settings.stream.registry.url is not None else None,
         )
 
     @property
@@ -91,6 +98,16 @@ class Stores:
     @property
     def _refill(self) -> str:
         return REFILL if self.cassandra is None else REFILL_KEYSPACE
+
+    def schemas(self) -> SchemaRegistry | None:
+        """Opens the schema registry, if there is one."""
+        if self.registry is None:
+            return None
+        try:
+            from pipelines.brokers.schema_registry import SchemaRegistry  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise StoreError(f"no client for a schema registry ({error}): pip install 'twinbeam[kafka]'") from error
+        return SchemaRegistry(self.registry)
 
     def broker(self, seconds: float | None = None) -> Broker:
         """Opens the broker.

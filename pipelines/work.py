@@ -82,7 +82,11 @@ class Work:
         self.fold = OnlineFold(job.views, cells, progress, self._cache, job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
         seams = {task.lane.text: task.seam for task in self.lanes}
-        self.intakes = {name: Intake(source, job.max_skew, seams, self.monitor) for name, source in job.sources.items()}
+        self._schemas = job.stores.schemas()
+        writers = None if self._schemas is None else self._schemas.schema
+        self.intakes = {
+            name: Intake(source, job.max_skew, seams, self.monitor, writers) for name, source in job.sources.items()
+        }
         self.views = {
             name: SourceViews(
                 source,
@@ -177,6 +181,8 @@ class Work:
                 self._online.close()
             if self._broker is not None:
                 self._broker.close()
+            if self._schemas is not None:
+                self._schemas.close()
 
     def abandon(self) -> None:
         """Closes what an error has made useless, and lets nothing that fails in it be heard of any more."""

@@ -58,7 +58,7 @@ def read_mended(platform: Platform, name: str, path: str, letters: pl.DataFrame)
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
     for batch in events.to_batches():
-        values += encode_values(source, batch)
+        values += encode_values(source, batch, platform.schema_id(name))
         keys += record_keys(batch, key_fields(source, platform.registry.views.values()))
     return Letters(ids, keys, values)
 

@@ -17,11 +17,9 @@ from transforms.encodings.arrow_columns import true
 from transforms.encodings.avro_plan import bare, expanded, kind, present, time_unit
 from transforms.encodings.ranges import decimal_words
 
-HEADER = b"\0\0\0\0\0"
 
-
-def encode_avro(source: Source, events: pa.RecordBatch) -> list[bytes]:
-    """Datum of each event; with the encoding "confluent", behind a header with the schema id 0.
+def encode_avro(source: Source, events: pa.RecordBatch, schema_id: int = 0) -> list[bytes]:
+    """Datum of each event; with the encoding "confluent", behind a header with the id of its schema.
 
     A time finer than the unit of its field is floored to it.
 
@@ -36,7 +34,7 @@ def encode_avro(source: Source, events: pa.RecordBatch) -> list[bytes]:
         for member in schema["fields"]
     ]
     parsed: Any = fastavro.parse_schema(physical(json.loads(json.dumps(source.avro_schema))))
-    head = HEADER if source.encoding == "confluent" else b""
+    head = b"\0" + schema_id.to_bytes(4, "big") if source.encoding == "confluent" else b""
     out = io.BytesIO()
     written: list[bytes] = []
     for row in zip(*columns, strict=True):

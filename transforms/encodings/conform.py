@@ -41,13 +41,13 @@ def check_events(source: Source, events: Any) -> pa.RecordBatch:
     return found.events
 
 
-def encode_values(source: Source, events: pa.RecordBatch) -> list[bytes]:
-    """Events as values of the source's topic, by its `encoding`.
+def encode_values(source: Source, events: pa.RecordBatch, schema_id: int = 0) -> list[bytes]:
+    """Events as values of the source's topic, by its `encoding`; for "confluent" with an id of its schema.
 
     Raises:
         EventError: the source's own Avro schema does not take an event.
     """
-    return encode_json(events) if source.encoding == "json" else encode_avro(source, events)
+    return encode_json(events) if source.encoding == "json" else encode_avro(source, events, schema_id)
 
 
 def _events(source: Source, events: Any) -> Decoded:
