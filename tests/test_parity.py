@@ -79,7 +79,8 @@ def prove(
         folder: for its projects.
         monkeypatch: puts a driver in the place of runs.
         ways: some of `WAYS`.
-        engines: further settings of its projects; `prefix` is what names of topics begin with.
+        engines: further settings of its projects; `prefix` is what names of topics begin with, and in `cassandra`, those
+            of its online stores, `keyspace` what theirs do.
     """
     case, rng = make_case(seed), random.Random(-seed - 1)
     times = [event["ts"] for events in case.events.values() for event in events]
@@ -172,7 +173,7 @@ class Delivery:
         way: one of `WAYS`.
         rng: decides everything that is left open.
         cut: µs, the cutover of the way "both".
-        engines: further settings; `prefix` is what names of topics begin with.
+        engines: further settings: see `prove`.
     """
 
     case: Case
@@ -210,7 +211,11 @@ class Delivery:
             "offline": {"root": f"{name}/offline"},
             "online": {"sqlite": {"path": f"{name}/online.db"}},
         }
-        values |= {key: value for key, value in self.engines.items() if key != "prefix"}
+        values |= {key: value for key, value in self.engines.items() if key not in ("prefix", "cassandra")}
+        if "cassandra" in self.engines:
+            cluster = self.engines["cassandra"]
+            own = {"keyspace": f"{cluster['keyspace']}_{self.way}_{name}"}
+            values["online"] = {"store": "cassandra", "cassandra": cluster | own}
         platform = Platform(Settings.of(values, self.folder), self.registry)
         platform._project.__dict__["catalog"] = self.catalog  # to compile is most of what opening costs
         platform.apply()
