@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.dev.flink import Flink
 from pipelines.flink.rest import FlinkJob, JobManager
 from pipelines.platform import Platform
-from schemas.errors import FlinkError
+from schemas.errors import FlinkError, StoreAway
 
 USERS = 23
 PATIENCE = 180.0
@@ -68,9 +68,14 @@ def ended(platform: Platform) -> Iterator[None]:
     try:
         yield
     finally:
-        for job in platform.jobs():
-            if not job.over:
-                job_manager(platform).cancel(job.id)
+        cancel_all(platform)
+
+
+def cancel_all(platform: Platform) -> None:
+    """Ends what jobs of the project run, once the JobManager answers."""
+    for job in platform.jobs():
+        if not job.over:
+            job_manager(platform).cancel(job.id)
 
 
 def workers(flink: Flink) -> list[int]:
@@ -91,12 +96,12 @@ def kill_worker(flink: Flink, chance: random.Random) -> None:
 
 
 def resubmit(platform: Platform) -> FlinkJob:
-    """Resumes the project's stream on a JobManager that was started anew, when its TaskManagers are back."""
+    """Resumes the project's stream on a JobManager that was started anew, when TaskManagers and stores are back."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
             return platform.resume_job()
-        except FlinkError:
+        except (FlinkError, StoreAway):
             assert time.monotonic() < until, "the cluster does not come back"
             time.sleep(0.5)
 

@@ -19,6 +19,7 @@ from pipelines.platform import Platform
 from schemas.errors import FlinkError, RequestError
 from tests.flink_jobs import (
     USERS,
+    cancel_all,
     definitions,
     ended,
     eventually,
@@ -76,9 +77,7 @@ def assert_exact(platform: Platform, project: Make) -> None:
 
 def finish(platform: Platform) -> None:
     """Ends the project's jobs, and takes in by a local run what is left."""
-    for job in platform.jobs():
-        if not job.over:
-            job_manager(platform).cancel(job.id)
+    cancel_all(platform)
     platform.run_stream(until="caught_up", runner="local")
 
 

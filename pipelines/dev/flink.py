@@ -169,6 +169,7 @@ class _Process:
             f"-Xmx{self._heap}",
             "-XX:MaxDirectMemorySize=160m",
             "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             *OPENS,
             f"-Djava.util.logging.SimpleFormatter.format={LOG_FORMAT}",
