@@ -3,53 +3,33 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipelines.brokers.embedded import EmbeddedBroker
+from pipelines.commands.checkup_files import online_file, topics_file
+from pipelines.commands.checkup_servers import cassandra, flink, kafka, schema_registry
+from pipelines.commands.finding import BAD, GOOD, WARNING, Finding, lines
 from pipelines.commands.tables import counted
 from pipelines.runner import mend_embedded_runner
 from pipelines.settings import Settings
+from pipelines.stores import Stores
 from schemas.errors import TwinbeamError
 from schemas.registry import Registry
 from serving.deployment import Deployment
 from serving.plan import plan
 from serving.stores.base import SEALED
 from serving.stores.offline import OfflineStore
-from serving.stores.sqlite import SqliteStore
 from serving.tables import dead_table
 from transforms.catalog import Catalog
 
-GOOD, WARNING, BAD = "ok", "note", "wrong"
 PACKAGES = ("apache-beam", "deltalake", "polars", "pyarrow", "numpy", "fastavro", "sqlglot")
 NEWEST_PYTHON = (3, 15)
 LOW_DISK = 1 << 30
-LOCK_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: what was looked at.
-        state: "ok", "note" (works, but look) or "wrong".
-        found: what is so.
-        mend: what to do about it, or nothing.
-    """
-
-    check: str
-    state: str
-    found: str
-    mend: str = ""
 
 
 def findings(folder: Path, env: str | None) -> Iterator[Finding]:
@@ -59,7 +39,7 @@ def findings(folder: Path, env: str | None) -> Iterator[Finding]:
     try:
         settings = Settings.load(folder, env)
     except TwinbeamError as error:
-        yield from _lines("settings", error, "mend twinbeam.toml, or name the folder with --project")
+        yield from lines("settings", error, "mend twinbeam.toml, or name the folder with --project")
         return
     yield Finding("settings", GOOD, f"project {settings.project}, {settings.folder / 'twinbeam.toml'}")
     yield _disk(settings)
@@ -67,14 +47,16 @@ def findings(folder: Path, env: str | None) -> Iterator[Finding]:
         catalog = Catalog.compile(Registry.load(settings.definitions))
         settings.check_sources(catalog.registry.sources)
     except TwinbeamError as error:
-        yield from _lines("definitions", error, "mend the definitions, or the settings of sources")
+        yield from lines("definitions", error, "mend the definitions, or the settings of sources")
         return
     features = sum(len(view.features) for view in catalog.views.values())
     yield Finding("definitions", GOOD, f"{counted(len(catalog.views), 'view')}, {counted(features, 'feature')}")
     yield from _files(settings, catalog)
     yield from _offline(settings, catalog)
-    yield from _online(settings)
-    yield from _topics(settings, catalog)
+    yield from (cassandra(settings) if settings.online.store == "cassandra" else online_file(settings))
+    yield from (kafka(settings, catalog) if settings.stream.broker == "kafka" else topics_file(settings, catalog))
+    yield from schema_registry(settings)
+    yield from flink(settings)
     yield from _state(settings, catalog)
 
 
@@ -141,64 +123,7 @@ def _offline(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
                 mend = f"twinbeam dead-letters list {name}"
                 yield Finding("dead letters", WARNING, f"source {name}: {count:,}", mend)
     except TwinbeamError as error:
-        yield from _lines("offline store", error, "check [offline] root and its options")
-
-
-def _online(settings: Settings) -> Iterator[Finding]:
-    path = settings.online.path
-    if not path.exists():
-        yield Finding("online store", WARNING, f"{path}: not made yet", "twinbeam apply")
-        return
-
-    def look() -> str:
-        with closing(SqliteStore(path)) as store:
-            store.marks([])
-        return f"{path}: {path.stat().st_size / (1 << 20):,.1f} MiB"
-
-    yield _sqlite("online store", path, look)
-
-
-def _topics(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
-    wanted = {name: settings.topic(source) for name, source in catalog.registry.sources.items()}
-    if not any(wanted.values()):
-        return
-    path = settings.stream.path
-    if not path.exists():
-        yield Finding("topics", WARNING, f"{path}: not made yet", "twinbeam apply")
-        return
-
-    def look() -> str:
-        with closing(EmbeddedBroker(path)) as topics:
-            held = {name: sum(topics.ends(name).values()) for name in topics.names()}
-        return f"{path}: " + (
-            ", ".join(f"{name} {counted(count, 'record')}" for name, count in held.items()) or "no topics"
-        )
-
-    yield _sqlite("topics", path, look)
-    with closing(EmbeddedBroker(path)) as topics:
-        missing = sorted({topic for topic in wanted.values() if topic} - set(topics.names()))
-    if missing:
-        yield Finding("topics", WARNING, f"not made yet: {', '.join(missing)}", "twinbeam apply")
-
-
-def _sqlite(check: str, path: Path, look: Callable[[], str]) -> Finding:
-    """Whether a SQLite file can be read, written, and is not held by somebody else."""
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        return Finding(check, BAD, f"{path}: cannot be written", "make the file and its folder writable")
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=LOCK_SECONDS)) as database:
-            database.execute("begin immediate")
-            database.rollback()
-        return Finding(check, GOOD, look())
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            mend = "a running stream holds it for moments only; else end the process that holds it"
-            return Finding(check, WARNING, f"{path}: locked by another process", mend)
-        return Finding(check, BAD, f"{path}: {error}", "bring it back from a copy, or remove it and fill it again")
-    except (sqlite3.DatabaseError, TwinbeamError) as error:
-        text = " ".join(str(error).split())
-        text = text if str(path) in text else f"{path}: {text}"
-        return Finding(check, BAD, text, "bring it back from a copy, or remove it and fill it again")
+        yield from lines("offline store", error, "check [offline] root and its options")
 
 
 def _state(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
@@ -208,17 +133,17 @@ def _state(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
         deployment.check_engine(catalog)
         changed = [row.view for row in plan(catalog, deployment, None).views]
     except TwinbeamError as error:
-        yield from _lines("plan", error, "")
+        yield from lines("plan", error, "")
         return
     if changed:
         yield Finding("plan", WARNING, f"not applied: {', '.join(changed)}", "twinbeam plan, then twinbeam apply")
     else:
         yield Finding("plan", GOOD, "the definitions are applied")
     blocks = {block.id: name for name, held in deployment.blocks.items() for block in held}
-    if not blocks or not settings.online.path.exists():
+    if not blocks or (settings.online.store == "sqlite" and not settings.online.path.exists()):
         return
     try:
-        with closing(SqliteStore(settings.online.path)) as store:
+        with closing(Stores.of(settings).online()) as store:
             sealed = {mark.log for mark in store.marks(list(blocks)) if mark.lane == SEALED}
     except TwinbeamError:
         return
@@ -228,9 +153,3 @@ def _state(settings: Settings, catalog: Catalog) -> Iterator[Finding]:
         yield Finding("blocks", WARNING, f"not filled from history yet: {', '.join(unsealed)}", mend)
     else:
         yield Finding("blocks", GOOD, f"all {len(blocks)} are filled")
-
-
-def _lines(check: str, error: Exception, mend: str) -> Iterator[Finding]:
-    lines = str(error).splitlines()
-    for number, line in enumerate(lines):
-        yield Finding(check, BAD, line, mend if number == len(lines) - 1 else "")

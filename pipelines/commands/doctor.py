@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.commands.arguments import Parser, project_folder
-from pipelines.commands.checkup import BAD, GOOD, WARNING, findings
+from pipelines.commands.checkup import findings
+from pipelines.commands.finding import BAD, GOOD, WARNING
 from pipelines.commands.tables import json_text
 
 MARKS = {GOOD: "ok   ", WARNING: "note ", BAD: "WRONG"}

@@ -49,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
     logging.getLogger("twinbeam").setLevel(logging.WARNING)
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # What fails there, our own error says.
     try:
         code = _dispatch(given)
         sys.stdout.flush()
