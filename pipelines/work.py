@@ -170,8 +170,8 @@ class Work:
         with _LOCK:
             if _OPEN.get(self.job.name) is self:
                 del _OPEN[self.job.name]
-        self.closing.close()
         try:
+            self.closing.close()
             if self.error is None:
                 self.flush_online(everything=True)
                 self.flush_offline(everything=True)

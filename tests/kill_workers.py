@@ -165,6 +165,12 @@ class Workers:
 
 def pause(process: BaseProcess, *files: Path) -> None:
     """Stops a process (SIGSTOP) at a moment at which it holds no lock on the SQLite files."""
+    assert process.pid is not None
+    pause_pid(process.pid, *files)
+
+
+def pause_pid(pid: int, *files: Path) -> None:
+    """Stops the process of an id as `pause` does."""
 
     def free(file: Path) -> bool:
         with closing(sqlite3.connect(file, timeout=0.2, isolation_level=None)) as db:
@@ -175,13 +181,12 @@ def pause(process: BaseProcess, *files: Path) -> None:
             db.execute("ROLLBACK")
             return True
 
-    assert process.pid is not None
     until = time.monotonic() + PATIENCE
     while True:
-        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
         if all(free(file) for file in files):
             return
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         assert time.monotonic() < until, "it always holds a lock"
         time.sleep(0.005)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,8 +31,8 @@ from tests.flink_jobs import (
     settings,
     workers,
 )
-from tests.kill_workers import SEED
-from tests.store_contents import Folded, assert_same, published, taken
+from tests.kill_workers import SEED, pause_pid
+from tests.store_contents import Folded, assert_same, online_file, published, taken
 from tests.test_kills import NOON, event
 
 pytestmark = pytest.mark.xdist_group("flink")
@@ -124,6 +126,34 @@ def test_whatever_is_killed_both_stores_end_exactly(
         assert_exact(platform, project)
     flink.stop()
     assert workers(flink) == []
+
+
+def test_a_stale_worker_that_goes_on_beside_its_successor_changes_nothing(flink: Flink, project: Make) -> None:
+    folder = project("shop", definitions(), settings(flink))
+    with Platform.open(folder) as platform, ended(platform):
+        platform.apply()
+        folded = Folded(platform)
+        publish(platform, 0, 300)
+        platform.submit_stream()
+        eventually(lambda: folded.now() > 0)
+        (stale,) = workers(flink)
+        pause_pid(stale, online_file(folder))
+        platform.submit_stream()
+        for turn in range(1, 4):
+            before = folded.now()
+            publish(platform, turn * 1000, 300)
+            eventually(lambda before=before: folded.now() > before)  # type: ignore[misc]
+            os.kill(stale, signal.SIGCONT)
+            for call in range(4):
+                publish(platform, turn * 1000 + 300 + call * 50, 50)
+                time.sleep(0.5)
+            if turn < 3:
+                pause_pid(stale, online_file(folder))
+        assert len(workers(flink)) == 2
+        eventually(lambda: all_taken(platform))
+        finish(platform)
+        folded.close()
+        assert_exact(platform, project)
 
 
 def test_a_job_is_stopped_resumed_on_two_subtasks_and_given_a_new_view(

@@ -7,8 +7,10 @@ from dataclasses import asdict
 
 from pipelines.commands.arguments import Parser, UsageError, project_folder
 from pipelines.commands.tables import json_text, table
+from pipelines.flink.rest import OVER
 from pipelines.platform import Platform
 from schemas.errors import did_you_mean
+from serving.deployment import Deployment
 
 ACTIONS = {
     "list": ("List the project's jobs that the cluster knows.", "twinbeam jobs list"),
@@ -65,8 +67,12 @@ def _list(platform: Platform, as_json: bool) -> int:
     if as_json:
         print(json_text([asdict(job) for job in jobs], 2))
     elif jobs:
+        applied = f"v{Deployment.newest(platform.offline)}"
         rows = [(job.id, job.state, job.started.replace(microsecond=0), job.name.split("/")[2]) for job in jobs]
         print(table(HEADERS, rows))
+        for id, state, _, version in rows:
+            if state not in OVER and version != applied:
+                print(f"job {id} runs by {version}, and {applied} is applied: stop and resume it to take that up")
     else:
         print("the cluster knows no job of this project")
     return 0
