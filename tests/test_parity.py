@@ -79,8 +79,8 @@ def prove(
         folder: for its projects.
         monkeypatch: puts a driver in the place of runs.
         ways: some of `WAYS`.
-        engines: further settings of its projects; `prefix` is what names of topics begin with, and in `cassandra`, those
-            of its online stores, `keyspace` what theirs do.
+        engines: further settings of its projects; `prefix` is what names of topics begin with, `cassandra` are those of
+            its online stores, with the beginning of their keyspaces.
     """
     case, rng = make_case(seed), random.Random(-seed - 1)
     times = [event["ts"] for events in case.events.values() for event in events]
