@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -19,6 +20,18 @@ from schemas.errors import LaneError, StoreError, did_you_mean
 T = TypeVar("T")
 ID_LENGTH = 12
 _INTERNAL = "__"
+_PAUSE_SECONDS = 0.05
+_UNSETTLED = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+}
+
+
+class _Unsettled(Exception):
+    """A partition has no leader that knows of it yet."""
 
 
 class KafkaTopics:
@@ -80,19 +93,17 @@ class KafkaTopics:
     def starts(self, topic: str, whole: bool = False) -> dict[int, int]:
         """Where lanes begin of which the stores hold nothing, as the settings say."""
         start = "earliest" if whole else self._settings.start
-        numbers = self._partitions(topic)
         if start == "latest":
-            return self._offsets(topic, numbers, OffsetSpec.latest())
-        found = self._offsets(topic, numbers, OffsetSpec.earliest())
-        if isinstance(start, int):
-            ends = self._offsets(topic, numbers, OffsetSpec.latest())
-            timed = self._offsets(topic, numbers, OffsetSpec.for_timestamp(-(-start // 1_000)))
-            return {number: ends[number] if timed[number] < 0 else timed[number] for number in numbers}
-        return found
+            return self._offsets(topic, OffsetSpec.latest())
+        if not isinstance(start, int):
+            return self._offsets(topic, OffsetSpec.earliest())
+        ends = self._offsets(topic, OffsetSpec.latest())
+        timed = self._offsets(topic, OffsetSpec.for_timestamp(-(-start // 1_000)))
+        return {number: end if timed.get(number, -1) < 0 else timed[number] for number, end in ends.items()}
 
     def ends(self, topic: str) -> dict[int, int]:
         """The next offset of each partition."""
-        return self._offsets(topic, self._partitions(topic), OffsetSpec.latest())
+        return self._offsets(topic, OffsetSpec.latest())
 
     def described(self, topics: Sequence[str], seconds: float | None = None) -> dict[str, tuple[str, list[int]]]:
         """Id and partitions of topics, as the cluster has them at this moment.
@@ -133,13 +144,29 @@ class KafkaTopics:
     def _partitions(self, topic: str) -> list[int]:
         return self.described([topic])[topic][1]
 
-    def _offsets(self, topic: str, numbers: Sequence[int], wanted: OffsetSpec) -> dict[int, int]:
-        places = {TopicPartition(topic, number): wanted for number in numbers}
-        with self._causes.told():
-            asked = self._client().list_offsets(
-                places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._seconds
-            )
-            return {place.partition: int(self._result(topic, future).offset) for place, future in asked.items()}
+    def _offsets(self, topic: str, wanted: OffsetSpec) -> dict[int, int]:
+        """An offset of each partition; those that have only just been made are waited for."""
+        until = time.monotonic() + self._seconds
+        while True:
+            places = {TopicPartition(topic, number): wanted for number in self._partitions(topic)}
+            try:
+                with self._causes.told():
+                    asked = self._client().list_offsets(
+                        places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._seconds
+                    )
+                    return {place.partition: int(self._settled(future).offset) for place, future in asked.items()}
+            except _Unsettled:
+                if time.monotonic() > until:
+                    raise self._causes.away("a partition has no leader") from None
+                time.sleep(_PAUSE_SECONDS)
+
+    def _settled(self, future: Future[Any]) -> Any:
+        try:
+            return self._wait(future.result)
+        except KafkaException as error:
+            if error.args[0].code() in _UNSETTLED:
+                raise _Unsettled from error
+            raise
 
     def _result(self, topic: str, future: Future[Any]) -> Any:
         try:
