@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from pipelines.commands.main import main
+from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.platform import Platform
 from schemas.errors import FlinkError, RequestError
+from tests.chaos import ONLINE
 from tests.flink_jobs import (
     USERS,
     cancel_all,
@@ -38,6 +40,8 @@ from tests.test_kills import NOON, event
 pytestmark = pytest.mark.xdist_group("flink")
 Make = Callable[..., Path]
 SOURCES = ("buys", "looks")
+# As long as a few restarts of a worker would take.
+AWAY_SECONDS = float(os.environ.get("TWINBEAM_AWAY_SECONDS", "15"))
 
 
 @pytest.fixture(params=[SEED], ids=lambda seed: f"TWINBEAM_SOAK_SEED={seed}")
@@ -192,6 +196,35 @@ def test_a_job_is_stopped_resumed_on_two_subtasks_and_given_a_new_view(
         ]
         finish(platform)
         assert_exact(platform, project)
+
+
+def test_a_store_that_is_away_is_waited_for_and_that_is_said_once(
+    flink: Flink, own_cassandra: Callable[..., Cassandra], project: Make
+) -> None:
+    cassandra = own_cassandra()
+    online = ONLINE.format(hosts=cassandra.hosts, datacenter=DATACENTER, window=COMMIT_LOG_WINDOW)
+    folder = project("shop", definitions(), settings(flink, online))
+    with Platform.open(folder) as platform, ended(platform):
+        platform.apply()
+        publish(platform, 0, 300)
+        job = platform.submit_stream()
+        eventually(lambda: all_taken(platform))
+        cassandra.kill()
+        publish(platform, 1000, 300)
+        eventually(lambda: waits(flink, cassandra) == 1)
+        time.sleep(AWAY_SECONDS)
+        assert waits(flink, cassandra) == 1
+        assert job_manager(platform).job(job.id).state == "RUNNING"
+        cassandra.start()
+        eventually(lambda: all_taken(platform))
+        finish(platform)
+        assert_exact(platform, project)
+
+
+def waits(flink: Flink, cassandra: Cassandra) -> int:
+    """How often workers have said that they wait for a store."""
+    lines = [line for each in flink.task_managers for line in each.log.read_text("utf-8", "replace").splitlines()]
+    return sum("waiting until it answers" in line and cassandra.hosts in line for line in lines)
 
 
 def checkpoint_sizes(platform: Platform, job: str, count: int) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def main(words: Sequence[str] | None = None) -> None:
         CONTROL_API_SERVICE_DESCRIPTOR=_descriptor(given.control_endpoint or info.control_endpoint.url),
         RUNNER_CAPABILITIES=" ".join(info.runner_capabilities),
     )
+    # What an import has set up would say everything a second time.
+    logging.getLogger().handlers.clear()
     code = 1
     try:
         sdk_worker_main.main([])
