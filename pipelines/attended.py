@@ -13,7 +13,7 @@ from schemas.errors import StoreAway
 
 LOG = logging.getLogger("twinbeam.stream")
 FIRST_SECONDS = 0.5
-MOST_SECONDS = 15.0
+MOST_SECONDS = 5.0
 STEADY = 30_000_000
 T = TypeVar("T")
 

@@ -263,7 +263,7 @@ def refusal(access: Access, error: BaseException) -> StoreError:
         return StoreError(f"{access.name}: refuses this ({text})")
     if not text or (isinstance(error, NoHostAvailable) and not error.errors):
         text = " ".join(str(error).split())
-    tls = "" if access.tls else "; if it wants TLS, set [online.cassandra] security"
+    tls = "; if it wants TLS, set [online.cassandra] security" if not access.tls and "closed" in text else ""
     return StoreAway(
         f"{access.name}: does not answer ({type(cause).__name__}: {text}); nothing is lost, try again{tls}"
     )
