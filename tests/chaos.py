@@ -73,6 +73,7 @@ keep = "10s"
 {{more}}
 [sources.buys]
 partitions = {PARTITIONS}
+topic = "{{topic}}"
 [stream]
 broker = "kafka"
 [stream.kafka]
@@ -85,14 +86,18 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+keyspace = "{keyspace}"
 """
 
 
-def settings(kafka: Kafka, cassandra: Cassandra | None, more: str = "") -> str:
+def settings(
+    kafka: Kafka, cassandra: Cassandra | None, more: str = "", topic: str = "buys", keyspace: str = "chaos"
+) -> str:
     """Settings of a project over these servers; its online store is SQLite if there is no Cassandra."""
-    text = COMMON.format(servers=kafka.servers, more=more)
+    text = COMMON.format(servers=kafka.servers, more=more, topic=topic)
     if cassandra is not None:
-        text += ONLINE.format(hosts=cassandra.hosts, datacenter=DATACENTER, window=COMMIT_LOG_WINDOW)
+        place = {"hosts": cassandra.hosts, "datacenter": DATACENTER, "keyspace": keyspace}
+        text += ONLINE.format(window=COMMIT_LOG_WINDOW, **place)
     return text
 
 
@@ -216,6 +221,8 @@ class Chaos:
         self._chance = random.Random(seed)
         self._begun = time.monotonic()
         self._coming: dict[str, Future[None]] = {}
+        self._log = platform.settings.folder / "kills.txt"
+        self._log.write_text(f"seed {seed}, {total} events\n")
 
     def run(self, counts: Mapping[str, int]) -> None:
         """Kills each victim so many times, in a random order, and returns when the stream has taken in everything."""
@@ -258,7 +265,8 @@ class Chaos:
     def _note(self, what: str, sent: int) -> None:
         seconds = time.monotonic() - self._begun
         self.kills.append(f"{seconds:6.1f} s  {what}: {sent} published, {self._stored()} stored")
-        LOG.info("%s", self.kills[-1])
+        with self._log.open("a") as log:
+            log.write(f"{self.kills[-1]}\n")
 
     def _stored(self) -> int:
         return sum(self._platform.offline.positions(events_table("buys")).values())
@@ -296,7 +304,9 @@ def assert_exact(platform: Platform, calm: Path, cassandra: Cassandra) -> None:
         calm: folder of a project with the same definitions and broker.
         cassandra: that holds the online store.
     """
-    assert taken(platform, "buys") == published(platform, "buys")
+    topic = platform.settings.topic(platform.registry.sources["buys"])
+    assert topic is not None
+    assert taken(platform, "buys") == published(platform, topic)
     with Platform.open(calm) as undisturbed:
         undisturbed.apply()
         undisturbed.run_stream(until="caught_up", runner="local")
