@@ -17,7 +17,7 @@ from schemas.errors import ServerError
 LOG = "log"
 PID = "pid"
 PORTS = "ports.json"
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 STOP_SECONDS = 30.0
 # Below the ports that systems hand out to clients: no client's socket can take one while its server is down.
 _PORTS = range(20_000, 32_000)
