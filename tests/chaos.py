@@ -250,7 +250,7 @@ class Chaos:
         """Waits until a victim is up, and for a random moment: of any time, or some time into a portion."""
         if name in self._coming:
             self._coming.pop(name).result()
-        if self._chance.random() < 0.75:
+        if not self.kills or self._chance.random() < 0.75:
             before = self._stored()
             wait_while_it_goes_on(lambda: 0, lambda: self._stored() > before)
         time.sleep(self._chance.random() * 2.0)
