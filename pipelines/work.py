@@ -65,25 +65,38 @@ class Work:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self.flush_took = 0
+        self.closing = ExitStack()
+        self._turn = threading.RLock()
+        try:
+            self._set_up(job, afresh)
+        except BaseException:
+            self.closing.close()
+            raise
+
+    def _set_up(self, job: Job, afresh: bool) -> None:
         self._online, self._offline = job.stores.online(), job.stores.offline()
+        self.closing.callback(self._online.close)
         self._broker = (
             job.stores.broker() if any(task.live and task.lane.kind == "topic" for task in job.lanes) else None
         )
+        if self._broker is not None:
+            self.closing.callback(self._broker.close)
         progress = Progress.read(self._offline, self._online, job.sources, job.views)
         self.monitor = Monitor(fed.view.name for fed in job.views)
         self.lanes = resumed(job.lanes, job.views, progress) if afresh else job.lanes
         self.reads = set[str]() if afresh else {task.lane.text for task in self.lanes}
-        self.closing = ExitStack()
-        self._turn = threading.RLock()
         self.feed = Feed(self.lanes, self._reader)
+        self.closing.callback(self.feed.close)
         # Where rows wait for a long time, the cells that they change are hardly ever changed again.
         self._cache = CellCache(0 if job.pace.patience else job.cache_bytes)
         cells = TimedCells(self._online, self.monitor.writes, self.monitor.reads)
         self.fold = OnlineFold(job.views, cells, progress, self._cache, job.pace.patience)
         self.buffer = OfflineBuffer(job.views, self._offline, progress, job.rule, self.clock.elapsed())
         seams = {task.lane.text: task.seam for task in self.lanes}
-        self._schemas = job.stores.schemas()
-        writers = None if self._schemas is None else self._schemas.schema
+        schemas = job.stores.schemas()
+        if schemas is not None:
+            self.closing.callback(schemas.close)
+        writers = None if schemas is None else schemas.schema
         self.intakes = {
             name: Intake(source, job.max_skew, seams, self.monitor, writers) for name, source in job.sources.items()
         }
@@ -171,18 +184,12 @@ class Work:
             if _OPEN.get(self.job.name) is self:
                 del _OPEN[self.job.name]
         try:
-            self.closing.close()
             if self.error is None:
                 self.flush_online(everything=True)
                 self.flush_offline(everything=True)
         finally:
-            self.feed.close()
             with suppress(StoreError) if self.error is not None else nullcontext():
-                self._online.close()
-            if self._broker is not None:
-                self._broker.close()
-            if self._schemas is not None:
-                self._schemas.close()
+                self.closing.close()
 
     def abandon(self) -> None:
         """Closes what an error has made useless, and lets nothing that fails in it be heard of any more."""

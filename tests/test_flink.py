@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from pipelines.commands.main import main
-from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
+from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.platform import Platform
 from schemas.errors import FlinkError, RequestError
-from tests.chaos import ONLINE
 from tests.flink_jobs import (
     USERS,
     cancel_all,
@@ -40,6 +39,13 @@ from tests.test_kills import NOON, event
 pytestmark = pytest.mark.xdist_group("flink")
 Make = Callable[..., Path]
 SOURCES = ("buys", "looks")
+ONLINE = """
+[online]
+store = "cassandra"
+[online.cassandra]
+hosts = "{hosts}"
+commit_log_window = "{window}"
+"""
 # As long as a few restarts of a worker would take.
 AWAY_SECONDS = float(os.environ.get("TWINBEAM_AWAY_SECONDS", "15"))
 
@@ -137,9 +143,10 @@ def test_a_stale_worker_that_goes_on_beside_its_successor_changes_nothing(flink:
     with Platform.open(folder) as platform, ended(platform):
         platform.apply()
         folded = Folded(platform)
+        sealed = folded.now()
         publish(platform, 0, 300)
         platform.submit_stream()
-        eventually(lambda: folded.now() > 0)
+        eventually(lambda: folded.now() > sealed)
         (stale,) = workers(flink)
         pause_pid(stale, online_file(folder))
         platform.submit_stream()
@@ -202,7 +209,7 @@ def test_a_store_that_is_away_is_waited_for_and_that_is_said_once(
     flink: Flink, own_cassandra: Callable[..., Cassandra], project: Make
 ) -> None:
     cassandra = own_cassandra()
-    online = ONLINE.format(hosts=cassandra.hosts, datacenter=DATACENTER, window=COMMIT_LOG_WINDOW)
+    online = ONLINE.format(hosts=cassandra.hosts, window=COMMIT_LOG_WINDOW)
     folder = project("shop", definitions(), settings(flink, online))
     with Platform.open(folder) as platform, ended(platform):
         platform.apply()
