@@ -19,6 +19,7 @@ DEV = [
     "confluent-kafka[avro]>=2.10",
     *CASSANDRA,
     "build>=1.2",
+    "cryptography>=42",
     "duckdb>=1.1",
     "hypothesis>=6.100",
     "import-linter>=2.1",
@@ -27,6 +28,7 @@ DEV = [
     "pytest>=9",
     "pytest-randomly>=3.15",
     "pytest-xdist>=3.6",
+    "pyyaml>=6",
     "ruff>=0.9",
     "wheel>=0.43",
 ]

@@ -152,7 +152,7 @@ def wait_until(platform: twinbeam.Platform, users: Sequence[int], events: int, s
     while sum(reader.get({"user_id": list(users)}, now="latest").to_dict()[COUNT]) < events:
         if stream.poll() is not None or time.monotonic() > end:
             raise SystemExit(f"demo: {events} events were to be seen online and were not")
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def compare(platform: twinbeam.Platform, events: Sequence[Event]) -> tuple[int, int]:

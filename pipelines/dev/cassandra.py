@@ -93,14 +93,14 @@ class Cassandra:
     def _ready(self, logged: str) -> bool:
         return READY in logged and answers(self.port)
 
-    def _command(self) -> list[str]:
+    def addresses(self) -> dict[str, Any]:
+        """Settings of cassandra.yaml that say where it listens and where its data lies."""
         chosen, data = ports(self.folder, ("clients", "storage")), self.folder / "data"
         seeds = {
             "class_name": "org.apache.cassandra.locator.SimpleSeedProvider",
             "parameters": [{"seeds": f"127.0.0.1:{chosen['storage']}"}],
         }
-        settings = {
-            **SETTINGS,
+        return {
             "seed_provider": [seeds],
             "listen_address": "127.0.0.1",
             "storage_port": chosen["storage"],
@@ -108,8 +108,10 @@ class Cassandra:
             "native_transport_port": chosen["clients"],
             "data_file_directories": [str(data / "data")],
             **{f"{kind}_directory": str(data / kind) for kind in ("commitlog", "saved_caches", "hints", "cdc_raw")},
-            **self._settings,
         }
+
+    def _command(self) -> list[str]:
+        settings = {**SETTINGS, **self.addresses(), **self._settings}
         where = self.folder / "cassandra.yaml"
         where.touch(mode=0o600)
         # JSON is YAML.
@@ -126,7 +128,7 @@ class Cassandra:
             f"-javaagent:{agent}",
             f"-Dcassandra.config=file://{where}",
             f"-Dlogback.configurationFile={LOGBACK}",
-            f"-Dcassandra.storagedir={data}",
+            f"-Dcassandra.storagedir={self.folder / 'data'}",
             "-Dcassandra-foreground=yes",
             "-Dcassandra.superuser_setup_delay_ms=0",
             "-cp",

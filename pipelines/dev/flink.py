@@ -40,6 +40,14 @@ SETTINGS: Mapping[str, str] = {
 }
 MANAGER_HEAP = "192m"
 TASK_HEAP = "320m"
+OPTIONS = [
+    "-XX:MaxDirectMemorySize=160m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    *OPENS,
+    f"-Djava.util.logging.SimpleFormatter.format={LOG_FORMAT}",
+]
 
 
 class Flink:
@@ -167,12 +175,7 @@ class _Process:
         return [
             java(),
             f"-Xmx{self._heap}",
-            "-XX:MaxDirectMemorySize=160m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+ExitOnOutOfMemoryError",
-            *OPENS,
-            f"-Djava.util.logging.SimpleFormatter.format={LOG_FORMAT}",
+            *OPTIONS,
             f"-Djava.io.tmpdir={self._cluster.folder / 'tmp'}",
             "-cp",
             f"{resolve(POM)}/*",
