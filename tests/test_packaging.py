@@ -63,9 +63,13 @@ def test_the_wheel_holds_the_floors_and_nothing_else(wheel: Path) -> None:
         entry = archive.read("twinbeam-0.1.0.dist-info/entry_points.txt").decode()
         metadata = archive.read("twinbeam-0.1.0.dist-info/METADATA").decode()
         held = {name for name in archive.namelist() if name.endswith(".py")}
+        beside = {name for name in archive.namelist() if name.startswith(FLOORS)} - held
     assert tops == {*FLOORS, "twinbeam.py", "twinbeam-0.1.0.dist-info"}
     ours = {str(path.relative_to(ROOT)) for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
     assert held == {*ours, "twinbeam.py"}
+    named = [*(ROOT / "pipelines" / "dev").iterdir(), *(ROOT / "pipelines" / "flink").iterdir()]
+    assert beside == {str(path.relative_to(ROOT)) for path in named if path.is_file() and path.suffix != ".py"}
+    assert len(beside) == 7
     assert "twinbeam = pipelines.commands.main:main" in entry
     base = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert base == ["Requires-Dist: httpx>=0.27"]
