@@ -11,10 +11,17 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 
+from schemas.errors import TwinbeamError
+
 LOG = logging.getLogger("twinbeam.runner")
 LOCAL = "local"
 FLINK = "flink"
 _MENDED = "_twinbeam_mended"
+
+
+def not_ours(record: logging.LogRecord) -> bool:
+    """Whether Beam may log a record: not an error of ours with its trace, which the run itself raises and says."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TwinbeamError))
 
 
 def mend_embedded_runner() -> tuple[str, ...]:
@@ -50,6 +57,7 @@ def make_pipeline(runner: str, options: Sequence[str], streaming: bool) -> Any:
     """
     name = "FnApiRunner" if runner == LOCAL else runner
     if runner == LOCAL:
+        logging.getLogger("apache_beam.runners.common").addFilter(not_ours)
         missing = {"leak", "state cache"} - set(mend_embedded_runner())
         if missing:
             LOG.warning("this Beam is not mended for: %s", ", ".join(sorted(missing)))
