@@ -36,6 +36,7 @@ from serving.stores.cassandra_access import Access
 
 MOST_RETRIES = 3
 CONNECT_SECONDS = 5.0
+RECONNECT_SECONDS = (0.2, 2.0)
 GONE = -1
 _BOOT = "SELECT gossip_generation FROM system.local WHERE key = 'local'"
 _REFUSALS = (InvalidRequest, ConfigurationException, SyntaxException)
@@ -77,7 +78,8 @@ class Session:
             ssl_context=_tls(access) if access.tls else None,
             # The driver leaves Nagle's algorithm on, which holds small requests back for 40 ms.
             sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            reconnection_policy=ExponentialReconnectionPolicy(0.2, 2.0),
+            # Of itself the driver gives a node up after 64 attempts.
+            reconnection_policy=ExponentialReconnectionPolicy(*RECONNECT_SECONDS, max_attempts=None),
             connect_timeout=min(CONNECT_SECONDS, access.timeout),
             control_connection_timeout=min(CONNECT_SECONDS, access.timeout),
             idle_heartbeat_interval=10,
