@@ -21,7 +21,7 @@ from pipelines.lanes.base import LaneReader
 from schemas.lane import Lane
 
 KINDS = ("embedded", "kafka")
-PATIENCE = 60.0
+PATIENCE = 120.0
 SETTINGS = KafkaSettings(
     servers=(),
     group="tests",

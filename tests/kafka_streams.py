@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions
@@ -17,7 +17,7 @@ from pipelines.dev.artifacts import java, resolve
 from pipelines.platform import Platform
 from pipelines.report import RunReport
 from pipelines.stream import Stream
-from tests.brokers import eventually
+from tests.brokers import PATIENCE, eventually
 from transforms.evaluate import evaluate
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -189,8 +189,8 @@ def tool(name: str, servers: str, *words: str, given: str | None = None) -> str:
 class Running:
     """A stream in a thread of its own, over the same project."""
 
-    def __init__(self, shop: Shop) -> None:
-        self._platform = Platform.open(shop.folder)
+    def __init__(self, shop: Shop, out: TextIO | None = None) -> None:
+        self._platform = Platform.open(shop.folder, out=out)
         self._stream = Stream(self._platform._project, None, None)
         self._reports: list[RunReport | BaseException] = []
         self._thread = threading.Thread(target=self._run)
@@ -200,13 +200,19 @@ class Running:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.end()
+        self._stream._end()
+        self._thread.join()
         self._platform.close()
 
     def end(self) -> RunReport:
         """Ends it, and says what it did."""
         self._stream._end()
-        self._thread.join()
+        return self.result()
+
+    def result(self) -> RunReport:
+        """What it did, once it has ended by itself."""
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), "the stream goes on"
         report = self._reports[0]
         if isinstance(report, BaseException):
             raise report
@@ -219,8 +225,8 @@ class Running:
             self._reports.append(error)
 
 
-def running(shop: Shop) -> Running:
-    return Running(shop)
+def running(shop: Shop, out: TextIO | None = None) -> Running:
+    return Running(shop, out)
 
 
 def wait_for(platform: Platform, least: int) -> None:

@@ -85,7 +85,7 @@ class KafkaBroker:
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Commits offsets of the group, for Kafka's own tools to show."""
-        self._consumers[0].commit(topic, offsets)
+        self._topics.commit(topic, offsets)
 
     def close(self) -> None:
         """Closes all clients; the next call opens them again."""

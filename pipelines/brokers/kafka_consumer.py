@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pipelines.brokers.kafka_clients import Causes, confluent_options
 from pipelines.brokers.kafka_records import Place, columns, told
-from pipelines.brokers.kafka_topics import KafkaTopics
+from pipelines.brokers.kafka_topics import GROUP, KafkaTopics
 from pipelines.engine_settings import KafkaSettings
 from schemas.errors import LaneError, StoreAway, StoreError
 from schemas.lane import Lane
@@ -23,8 +22,6 @@ FETCHES = 16
 HELD_ROWS = 250_000
 HELD_BYTES = 64 << 20
 VERIFY_SECONDS = 2.0
-LOOK_SECONDS = 0.1
-CLOSE_LOOKS = 30
 _LOST = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 _REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 
@@ -104,7 +101,6 @@ class KafkaConsumer:
         self._held: dict[Place, Held] = {}
         self._consumer: Consumer | None = None
         self._came = 0
-        self._committing = 0
 
     def bounds(self, place: Place) -> tuple[int, int]:
         """First offset of a partition that is still there, and its last stable offset.
@@ -175,24 +171,12 @@ class KafkaConsumer:
             found = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             return max(held.next - offset, int(found[1]) - offset if found else 0, 0)
 
-    def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """Commits offsets of the group; whether that succeeds is not waited for."""
-        places = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
-        with self._lock:
-            if places and self._consumer is not None:
-                self._committing += 1
-                self._consumer.commit(offsets=places, asynchronous=True)
-
     def close(self) -> None:
         """Closes the client."""
         with self._lock:
             consumer, self._consumer, self._held = self._consumer, None, {}
             if consumer is not None:
                 consumer.unassign()
-                for _ in range(CLOSE_LOOKS):
-                    if not self._committing:
-                        break
-                    consumer.poll(LOOK_SECONDS)
                 consumer.close()
 
     def _client(self) -> Consumer:
@@ -200,7 +184,7 @@ class KafkaConsumer:
             self._consumer = Consumer(
                 {
                     **confluent_options(self._settings),
-                    "group.id": self._settings.group or "twinbeam",
+                    "group.id": self._settings.group or GROUP,
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,
@@ -212,13 +196,9 @@ class KafkaConsumer:
                     "max.poll.interval.ms": 86_400_000,
                     "topic.metadata.refresh.interval.ms": 10_000,
                     "error_cb": self._causes.note,
-                    "on_commit": self._committed,
                 }
             )
         return self._consumer
-
-    def _committed(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
-        self._committing -= 1
 
     def _fetch(self, most: int) -> bool:
         """Takes what the client has, up to so many times; whether there may be more."""
