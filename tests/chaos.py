@@ -6,6 +6,7 @@ are compared, byte for byte, with those of one plain undisturbed run over the sa
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import random
@@ -43,7 +44,7 @@ KILLS = int(os.environ.get("TWINBEAM_CHAOS_KILLS", "32" if LONG else "9"))
 USERS, ITEMS, PARTITIONS = 300, 60, 8
 SPAN = 12 * 3600 * 1_000_000
 BEGIN = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
-STALL_SECONDS = 240.0
+STALL_SECONDS = 600.0
 SPOILT = b"{this is no event"
 DEFINITIONS = """
 from twinbeam import Entity, FeatureView, Source, agg, latest
@@ -226,6 +227,7 @@ class Chaos:
 
     def run(self, counts: Mapping[str, int]) -> None:
         """Kills each victim so many times, in a random order, and returns when the stream has taken in everything."""
+        faulthandler.cancel_dump_traceback_later()  # How long it takes, the machine says; a stall is found here.
         plan = list(Counter(counts).elements())
         self._chance.shuffle(plan)
         sizes = random.Random(self._seed + 1)
