@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ from serving.tables import events_table
 from tests.kill_workers import SIZE, stream
 from tests.store_contents import assert_same, cells, int_keys, published, taken
 
+T = TypeVar("T")
 LOG = logging.getLogger("twinbeam.chaos")
 LONG = SIZE > 1
 EVENTS = int(os.environ.get("TWINBEAM_CHAOS_EVENTS", "2000000" if LONG else "40000"))
@@ -332,6 +333,12 @@ def rows_of_tables(cassandra: Cassandra, keyspace: str, beginning: str) -> int:
         return sum(1 for name in names for _ in session.execute(f'SELECT tile FROM "{name}"'))
     finally:
         cluster.shutdown()
+
+
+def side_by_side(*starts: Callable[[], T]) -> list[T]:
+    """Starts servers at once, and gives them when all are up."""
+    with ThreadPoolExecutor(len(starts)) as pool:
+        return [future.result() for future in [pool.submit(start) for start in starts]]
 
 
 def stream_with_log(folder: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from pipelines.dev.cassandra import Cassandra
 from pipelines.platform import Platform
 from schemas.errors import StoreAway
+from serving.stores import cassandra_session
 from serving.stores.base import SEALED, Mark, Slice
 from serving.stores.cassandra import CassandraStore
 from serving.stores.cassandra_access import Access
@@ -154,6 +155,25 @@ def until_read(writer: Writer) -> None:
             return False
 
     eventually(read)
+
+
+def test_a_node_that_was_away_for_long_is_found_again(node: Cassandra, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cassandra_session, "RECONNECT_SECONDS", (0.01, 0.02))
+    store = CassandraStore(Access((node.hosts,), "long_away", timeout=5.0))
+    store.prepare(["user"])
+    node.kill()
+    with pytest.raises(StoreAway):
+        store.marks(["block"])
+    time.sleep(3.0)  # more attempts than the 64 after which the driver gives a node up
+    node.start()
+
+    def answers() -> bool:
+        with suppress(StoreAway):
+            return store.marks(["block"]) == []
+        return False
+
+    eventually(answers)
+    store.close()
 
 
 @pytest.fixture(params=[SEED], ids=lambda seed: f"TWINBEAM_SOAK_SEED={seed}")

@@ -10,7 +10,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from pipelines.dev.cassandra import Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.platform import Platform
-from tests.chaos import DEFINITIONS, EVENTS, KILLS, Chaos, Victim, assert_exact, rounds, settings, told
+from tests.chaos import DEFINITIONS, EVENTS, KILLS, Chaos, Victim, assert_exact, rounds, settings, side_by_side, told
 from tests.flink_jobs import cancel_all, kill_worker, resubmit, workers
 from tests.kill_workers import SEED
 
@@ -42,7 +44,8 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
     project: Make,
     seed: int,
 ) -> None:
-    kafka, cassandra, flink = own_kafka(), own_cassandra(), own_flink(task_managers=2)
+    servers: list[Any] = side_by_side(own_kafka, own_cassandra, partial(own_flink, task_managers=2))
+    kafka, cassandra, flink = servers
     folder = project("shop", DEFINITIONS, settings(kafka, cassandra, CLUSTER.format(url=flink.url)))
     counts = rounds(KINDS, KILLS, (2, 2, 1, 1, 1))
     chance = random.Random(seed)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.chaos import (
     assert_exact,
     rounds,
     settings,
+    side_by_side,
     stream_with_log,
     told,
 )
@@ -76,7 +78,8 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
     workers: Workers,
     seed: int,
 ) -> None:
-    kafka, cassandra = own_kafka(), own_cassandra()
+    servers: list[Any] = side_by_side(own_kafka, own_cassandra)
+    kafka, cassandra = servers
     folder = project("shop", DEFINITIONS, settings(kafka, cassandra))
     counts = rounds(("stream", "Kafka", "Cassandra"), KILLS, (5, 2, 2))
     begun = time.monotonic()
