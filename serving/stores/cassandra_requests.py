@@ -6,10 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
-
-from serving.stores.cassandra_session import Link, refusal
+from serving.stores.cassandra_session import FAULTS, Link, refusal
 
 MOST_BYTES = 16 << 20
 Take = Callable[[Any], None]
@@ -90,7 +87,7 @@ class Requests:
 
             future.add_callbacks(answered, failed)
         error = flight.wait()
-        if isinstance(error, DriverException | NoHostAvailable | OSError):
+        if isinstance(error, FAULTS):
             raise refusal(self._link.access, error) from error
         if error is not None:
             raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -28,7 +29,7 @@ from cassandra.policies import (
     RetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.protocol import ConfigurationException, SyntaxException
+from cassandra.protocol import ConfigurationException, ErrorMessage, SyntaxException
 from cassandra.query import tuple_factory
 
 from schemas.errors import SettingsError, StoreAway, StoreError, did_you_mean
@@ -40,7 +41,15 @@ RECONNECT_SECONDS = (0.2, 2.0)
 GONE = -1
 _BOOT = "SELECT gossip_generation FROM system.local WHERE key = 'local'"
 _REFUSALS = (InvalidRequest, ConfigurationException, SyntaxException)
+FAULTS = (DriverException, NoHostAvailable, AuthenticationFailed, ErrorMessage, OSError)
+"""Whatever the driver raises."""
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 Boots = Mapping[str, int]
+
+# What the driver has to say is said by the errors that it raises, and once.
+if logging.getLogger("cassandra").level == logging.NOTSET:
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 class Session:
@@ -125,7 +134,7 @@ class Session:
         for name, future in asked.items():
             try:
                 found[name] = int(future.result().one()[0])
-            except (DriverException, NoHostAvailable) as raised:
+            except FAULTS as raised:
                 error, found[name] = raised, GONE
         if error is not None and set(found.values()) == {GONE}:
             raise refusal(self.access, error) from error
@@ -237,7 +246,7 @@ def refused(access: Access) -> Iterator[None]:
     """Turns errors of the driver raised inside into those of a user."""
     try:
         yield
-    except (DriverException, NoHostAvailable, AuthenticationFailed, OSError) as error:
+    except FAULTS as error:
         raise refusal(access, error) from error
 
 
@@ -251,7 +260,7 @@ def refusal(access: Access, error: BaseException) -> StoreError:
         return StoreError(
             f"{access.name}: {who}; check [online.cassandra] user and [online.cassandra.secrets] ({text})"
         )
-    if isinstance(cause, ssl.SSLCertVerificationError):
+    if _UNTRUSTED in text:
         return StoreError(f"{access.name}: its certificate is not trusted ({text}); check [online.cassandra] ca")
     if isinstance(cause, Unauthorized):
         return StoreError(
