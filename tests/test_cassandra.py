@@ -1,4 +1,4 @@
-"""Cassandra as the online store: how it is reached and refused, its layout, and what is its own in writing and reading."""
+"""Cassandra as the online store: how it is reached, what it refuses, its layout, and what is its own in reading."""
 
 from __future__ import annotations
 
@@ -166,9 +166,8 @@ def test_a_keyspace_of_another_layout_is_refused(access: Access, admin: Any) -> 
 
 
 def test_a_keyspace_of_somebody_else_is_refused(access: Access, admin: Any) -> None:
-    admin.execute(
-        f"CREATE KEYSPACE {access.keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', '{DATACENTER}': 1}}"
-    )
+    copies = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': 1}}"
+    admin.execute(f"CREATE KEYSPACE {access.keyspace} WITH replication = {copies}")
     with closing(CassandraStore(access)) as empty:
         assert empty.marks(["b1"]) == []
     admin.execute(f"CREATE TABLE {access.keyspace}.theirs (id int PRIMARY KEY)")
@@ -180,7 +179,9 @@ def test_writing_before_apply_says_so(access: Access) -> None:
     with closing(CassandraStore(access)) as store:
         with pytest.raises(StoreError, match="run twinbeam apply"):
             store.write("user", [cell(b"a", 1, b"x")])
+        assert not store.made()
         store.prepare(["user"])
+        assert store.made()
         with pytest.raises(StoreError, match="run twinbeam apply"):
             store.write("shop", [cell(b"a", 1, b"x")])
 
@@ -191,14 +192,14 @@ def test_a_keyspace_is_made_as_the_settings_say(access: Access, admin: Any) -> N
         query = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
         assert admin.execute(query, (access.keyspace,)).one()[0][DATACENTER] == "3"
         store.write("user", [cell(b"a", 1, b"x")])
-    with pytest.raises(StoreAway, match="does not answer.*LOCAL_QUORUM"):
+    with pytest.raises(StoreAway, match=r"does not answer.*LOCAL_QUORUM"):
         CassandraStore(access)
 
 
 def test_a_replication_that_names_no_data_centre_is_refused(access: Access) -> None:
-    with closing(CassandraStore(replace(access, replication=(("nowhere", 1),)))) as store:
-        with pytest.raises(StoreError, match="nowhere"):
-            store.prepare(["user"])
+    store = CassandraStore(replace(access, replication=(("nowhere", 1),)))
+    with closing(store), pytest.raises(StoreError, match="nowhere"):
+        store.prepare(["user"])
 
 
 @pytest.mark.parametrize(

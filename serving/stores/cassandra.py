@@ -50,6 +50,10 @@ class CassandraStore:
         self._requests = requests
         self._marks = Publication(access.window, lambda: self._link.session.boots(), self._writes.marks)
 
+    def made(self) -> bool:
+        """Whether its keyspace has been made."""
+        return Schema(self._link.session).check()
+
     def prepare(self, entities: Sequence[str]) -> None:
         Schema(self._link.session).prepare(entities)
 

@@ -44,6 +44,7 @@ _REFUSALS = (InvalidRequest, ConfigurationException, SyntaxException)
 FAULTS = (DriverException, NoHostAvailable, AuthenticationFailed, ErrorMessage, OSError)
 """Whatever the driver raises."""
 
+_SHUT = ("closed", "reset by peer")
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 Boots = Mapping[str, int]
 
@@ -102,8 +103,10 @@ class Session:
                     self._check_datacenter()
                     raise
             self._check_datacenter()
-        except BaseException:
+        except BaseException as error:
             self.cluster.shutdown()
+            if not access.tls and isinstance(error, StoreAway) and any(word in str(error) for word in _SHUT):
+                raise StoreAway(f"{error}; if it wants TLS, set [online.cassandra] security") from error
             raise
 
     @cached_property
@@ -274,10 +277,7 @@ def refusal(access: Access, error: BaseException) -> StoreError:
         return StoreError(f"{access.name}: refuses this ({text})")
     if not text or (isinstance(error, NoHostAvailable) and not error.errors):
         text = " ".join(str(error).split())
-    tls = "; if it wants TLS, set [online.cassandra] security" if not access.tls and "closed" in text else ""
-    return StoreAway(
-        f"{access.name}: does not answer ({type(cause).__name__}: {text}); nothing is lost, try again{tls}"
-    )
+    return StoreAway(f"{access.name}: does not answer ({type(cause).__name__}: {text}); nothing is lost, try again")
 
 
 def missing(error: BaseException) -> bool:
