@@ -32,7 +32,7 @@ def follow(project: Project, views: Sequence[str] | None, until: str | float) ->
     begun = project.clock.elapsed()
     before = _counts(project)
     started, job = submit(project, views, until == CAUGHT_UP, None, None)
-    manager = JobManager(started_url(project))
+    manager = _manager(project)
     try:
         ends = None if until == CAUGHT_UP else time.monotonic() + float(until)
         while not reached(project, job.views, job) if ends is None else time.monotonic() < ends:
@@ -50,7 +50,7 @@ def jobs(project: Project) -> list[FlinkJob]:
     Raises:
         FlinkError: the cluster cannot be reached.
     """
-    return [job for job in JobManager(started_url(project)).jobs() if job.name.startswith(prefix(project))]
+    return [job for job in _manager(project).jobs() if job.name.startswith(prefix(project))]
 
 
 def stop(project: Project, id: str | None, savepoint: bool) -> tuple[FlinkJob, str | None]:
@@ -73,7 +73,7 @@ def stop(project: Project, id: str | None, savepoint: bool) -> tuple[FlinkJob, s
         known = ", ".join(job.id for job in jobs(project) if not job.over) or "none"
         asked = f"job {id!r}" if id else "the job"
         raise RequestError(f"{asked} to stop is not one that runs: legal is {known}")
-    manager = JobManager(started_url(project))
+    manager = _manager(project)
     if savepoint:
         return running[0], manager.stop(running[0].id, project.settings.run.flink.savepoints)
     manager.cancel(running[0].id)
@@ -99,9 +99,8 @@ def resume(project: Project, views: Sequence[str] | None, parallelism: int | Non
     return submit(project, views, False, parallelism, savepoint)[0]
 
 
-def started_url(project: Project) -> str:
-    """URL of the project's JobManager."""
-    return project.settings.run.flink.jobmanager
+def _manager(project: Project) -> JobManager:
+    return JobManager(project.settings.run.flink.jobmanager)
 
 
 def _counts(project: Project) -> dict[str, int]:
