@@ -151,6 +151,7 @@ class Portions:
     Attributes:
         allowed: how many may be published so far.
         sent: how many are.
+        failed: pieces that were published again.
     """
 
     platform: Platform
@@ -237,8 +238,9 @@ class Chaos:
             Portions(self._platform, sizes, self._total, self._seed) as portions,
         ):
             for number, name in enumerate(plan, 1):
+                before = self._stored()
                 portions.allowed = self._total * number // (len(plan) + 1)
-                self._await_moment(name)
+                self._await_moment(name, before)
                 self._note(name, portions.sent)
                 self._victims[name].kill()
                 down = self._chance.random() * 2.0
@@ -249,12 +251,11 @@ class Chaos:
             wait_while_it_goes_on(self._stored, lambda: caught_up(self._platform))
         self._note(f"end; {portions.failed} calls published again", portions.sent)
 
-    def _await_moment(self, name: str) -> None:
+    def _await_moment(self, name: str, before: int) -> None:
         """Waits until a victim is up, and for a random moment: of any time, or some time into a portion."""
         if name in self._coming:
             self._coming.pop(name).result()
         if not self.kills or self._chance.random() < 0.75:
-            before = self._stored()
             wait_while_it_goes_on(lambda: 0, lambda: self._stored() > before)
         time.sleep(self._chance.random() * 2.0)
         for future in self._coming.values():
@@ -349,7 +350,7 @@ def stream_with_log(folder: Path) -> None:
     stream(folder)
 
 
-def told(name: str, seed: int, total: int, chaos: Chaos, counts: Mapping[str, int], seconds: float) -> str:
+def told(name: str, seed: int, total: int, counts: Mapping[str, int], seconds: float) -> str:
     """One line about a run of chaos."""
     kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items())
     kills = sum(counts.values())

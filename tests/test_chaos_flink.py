@@ -78,7 +78,7 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
         )
         chaos.run(counts)
         cancel_all(platform)
-        LOG.warning(told("Flink", seed, EVENTS, chaos, counts, time.monotonic() - begun))
+        LOG.warning(told("Flink", seed, EVENTS, counts, time.monotonic() - begun))
         assert_exact(platform, project("calm", DEFINITIONS, settings(kafka, None)), cassandra)
     gc.collect()  # kafka-python leaves it to the collector to close what was refused.
     flink.stop()

@@ -95,6 +95,6 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
         chaos = Chaos(platform, seed, EVENTS, victims)
         chaos.run(counts)
         following.end()
-        LOG.warning(told("local", seed, EVENTS, chaos, counts, time.monotonic() - begun))
+        LOG.warning(told("local", seed, EVENTS, counts, time.monotonic() - begun))
         assert_exact(platform, project("calm", DEFINITIONS, settings(kafka, None)), cassandra)
     gc.collect()  # kafka-python leaves it to the collector to close what was refused.
