@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 3
 SIZE ?= 10
 SEED ?= 1
-SOAKS := $(wildcard $(addprefix tests/,test_parity.py test_model.py test_soak.py test_kills*.py test_corruption.py test_*_fuzz.py test_late.py test_storage_faults.py test_live_changes.py))
+SOAKS := $(wildcard $(addprefix tests/,test_parity.py test_model.py test_soak.py test_kills*.py test_corruption.py test_*_fuzz.py test_late.py test_chaos*.py test_storage_faults.py test_live_changes.py))
 
 .PHONY: help setup demo test soak check format bench clean
 
