@@ -25,7 +25,7 @@ from pipelines.dev.kafka import Kafka
 from tests.certificates import Authority
 from tests.servers import Servers
 
-LOGIN_SECONDS = 60.0
+LOGIN_SECONDS = 120.0
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256")
 _MODULES = "org.apache.kafka.common.security"
 
@@ -179,6 +179,8 @@ class SecureCassandra:
             [host],
             port=int(port),
             protocol_version=5,
+            connect_timeout=LOGIN_SECONDS,
+            control_connection_timeout=LOGIN_SECONDS,
             auth_provider=PlainTextAuthProvider(user, password),
             ssl_context=ssl.create_default_context(cafile=self.access.ca),
             ssl_options={"server_hostname": host},
@@ -202,7 +204,7 @@ class SecureCassandra:
         while True:
             cluster = self.cluster(user, password)
             try:
-                cluster.connect().execute(statement, timeout=30.0)
+                cluster.connect().execute(statement, timeout=LOGIN_SECONDS)
                 return
             except NoHostAvailable:
                 if time.monotonic() > end:

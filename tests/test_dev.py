@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from pipelines.dev import artifacts
 from pipelines.dev.cassandra import Cassandra
 from pipelines.dev.kafka import Kafka
 from pipelines.dev.server import PID, Server, answers, ports
-from pipelines.dev.stack import Stack
+from pipelines.dev.stack import Stack, end_all
 from pipelines.settings import Settings
 from schemas.errors import ServerError
 from tests.servers import Servers, require_servers
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30.0
+COMMAND = [sys.executable, "-m", "pipelines.commands.main"]
+PATIENCE = 120.0
 MESSAGES = 500
 ROWS = 200
 COMMIT_LOG_SECONDS = 1.0
@@ -78,18 +79,33 @@ def received(servers: str, topic: str, count: int) -> list[bytes]:
     return [value for message in messages if (value := message.value()) is not None]
 
 
+@pytest.fixture
+def folder(servers: Servers) -> Iterator[Path]:
+    """Folder of servers that the test starts; none of them outlives it."""
+    made = servers.own_folder("dev")
+    yield made
+    end_all(made)
+
+
 class Table:
     """A table of numbers in a Cassandra."""
 
     def __init__(self, hosts: str) -> None:
         host, _, port = hosts.partition(":")
-        self._cluster = Cluster([host], port=int(port), protocol_version=5)
+        self._cluster = Cluster(
+            [host],
+            port=int(port),
+            protocol_version=5,
+            connect_timeout=PATIENCE,
+            control_connection_timeout=PATIENCE,
+        )
 
     def __enter__(self) -> Session:
         session = self._cluster.connect()
+        session.default_timeout = PATIENCE
         replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-        session.execute(f"CREATE KEYSPACE IF NOT EXISTS kept WITH replication = {replication}", timeout=PATIENCE)
-        session.execute("CREATE TABLE IF NOT EXISTS kept.numbers (n int PRIMARY KEY)", timeout=PATIENCE)
+        session.execute(f"CREATE KEYSPACE IF NOT EXISTS kept WITH replication = {replication}")
+        session.execute("CREATE TABLE IF NOT EXISTS kept.numbers (n int PRIMARY KEY)")
         return session
 
     def __exit__(self, *_: object) -> None:
@@ -97,11 +113,17 @@ class Table:
 
 
 def test_up_status_and_down_by_the_command_line(
-    servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = str(servers.own_folder("dev"))
-    assert main(["dev", "up", "--folder", folder]) == 0
+    place = ["--folder", str(folder)]
+    other = start([*COMMAND, "dev", "up", *place], stdout=subprocess.PIPE)
+    assert main(["dev", "up", *place]) == 0
     told = capsys.readouterr().out
+    assert other.communicate()[0] == told
+    assert other.returncode == 0
     lines = tomllib.loads(told.partition("\n\n")[2].partition("\n\n")[2])
     settings = Settings.of({"project": "shop", **lines}, tmp_path)
     assert (settings.stream.broker, settings.online.store) == ("kafka", "cassandra")
@@ -109,28 +131,28 @@ def test_up_status_and_down_by_the_command_line(
     send(kafka, "kept", MESSAGES)
     with Table(cassandra) as session:
         session.execute("INSERT INTO kept.numbers (n) VALUES (7)")
-    assert main(["dev", "up", "--folder", folder]) == 0
+    assert main(["dev", "up", *place]) == 0
     assert capsys.readouterr().out == told
-    assert main(["dev", "status", "--folder", folder, "--json"]) == 0
+    assert main(["dev", "status", *place, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["servers"]
     assert {server["name"]: server["address"] for server in found} == {"Kafka": kafka, "Cassandra": cassandra}
-    assert main(["dev", "down", "--folder", folder]) == 0
+    assert main(["dev", "down", *place]) == 0
     assert all(ends(server["pid"]) for server in found)
-    taken = {**ports(Path(folder, "kafka"), ()), "native": int(cassandra.rpartition(":")[2])}
+    taken = {**ports(folder / "kafka", ()), "native": int(cassandra.rpartition(":")[2])}
     assert all(free(port) for port in taken.values())
     capsys.readouterr()
-    assert main(["dev", "status", "--folder", folder]) == 1
+    assert main(["dev", "status", *place]) == 1
     assert capsys.readouterr().out.count("down") == 2
-    assert main(["dev", "up", "--folder", folder]) == 0
+    assert main(["dev", "up", *place]) == 0
     assert capsys.readouterr().out.count(kafka) == 2
     assert received(kafka, "kept", MESSAGES) == [str(number).encode() for number in range(MESSAGES)]
     with Table(cassandra) as session:
         assert [row.n for row in session.execute("SELECT n FROM kept.numbers")] == [7]
-    assert main(["dev", "down", "--folder", folder]) == 0
+    assert main(["dev", "down", *place]) == 0
 
 
-def test_flink_is_in_the_stack_once_it_was_asked_for(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
-    stack = Stack(servers.own_folder("dev"), flink=True)
+def test_flink_is_in_the_stack_once_it_was_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = Stack(folder, flink=True)
     assert stack.flink is not None
     stack.flink.start()
     lines = tomllib.loads(stack.settings())
@@ -144,9 +166,8 @@ def test_flink_is_in_the_stack_once_it_was_asked_for(servers: Servers, capsys: p
 
 
 def test_one_server_that_does_not_start_ends_the_other_and_shows_its_log(
-    servers: Servers, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = servers.own_folder("dev")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", Kafka(folder / "kafka").port))
         taken.listen()
@@ -158,8 +179,8 @@ def test_one_server_that_does_not_start_ends_the_other_and_shows_its_log(
     assert [status.pid for status in Stack(folder).statuses()] == [None, None]
 
 
-def test_a_wrong_setting_is_told_in_the_words_of_the_server(servers: Servers) -> None:
-    server = Cassandra(servers.own_folder("cassandra"), settings={"no_such_setting": 1})
+def test_a_wrong_setting_is_told_in_the_words_of_the_server(folder: Path) -> None:
+    server = Cassandra(folder, settings={"no_such_setting": 1})
     with pytest.raises(ServerError, match=r"Cassandra did not start: it ended .*(\n.*)*no_such_setting"):
         server.start()
     assert server.pid is None

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from pipelines.dev.cassandra import Cassandra
 from tests.secure_servers import MECHANISMS, Access, SecureCassandra, SecureKafka
 
-SECONDS = 20.0
+SECONDS = 60.0
 REFUSED_SECONDS = 3.0
 
 
@@ -57,6 +57,7 @@ def test_cassandra_lets_in_by_password_over_tls_alone(secure_cassandra: SecureCa
     cluster = secure_cassandra.cluster(access.user, access.password)
     try:
         session = cluster.connect()
+        session.default_timeout = SECONDS
         replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
         session.execute(f"CREATE KEYSPACE mine WITH replication = {replication}")
         session.execute("DROP KEYSPACE mine")

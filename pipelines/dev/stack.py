@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,15 +67,20 @@ class Stack:
     def start(self) -> None:
         """Starts those that do not run, side by side; if one does not start, those started here are ended.
 
+        Of two processes that start the same stack at once, one waits for the other.
+
         Raises:
             ServerError: one did not start.
         """
-        down = [member for member in self._members() if member.pid is None or member is self.flink]
-        try:
-            _side_by_side([member.start for member in down])
-        except BaseException:
-            _side_by_side([member.stop for member in down])
-            raise
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            down = [member for member in self._members() if member.pid is None or member is self.flink]
+            try:
+                _side_by_side([member.start for member in down])
+            except BaseException:
+                _side_by_side([member.stop for member in down])
+                raise
 
     def stop(self) -> None:
         """Ends all."""
