@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from pipelines.brokers import kafka_consumer
 from pipelines.brokers.kafka_clients import partition_of
 from pipelines.dev.kafka import Kafka
 from pipelines.platform import Platform
 from schemas.errors import LaneError
+from schemas.lane import Lane
 from tests.brokers import contents, eventually, make_topic
 from tests.kafka_streams import (
     MORE,
@@ -272,3 +274,30 @@ def test_dead_letters_are_sent_again_once(shop: Shop) -> None:
             assert platform.broker.replay(shop.topic, [place], [None], mended, now=1)[0] == sent
         assert platform.run_stream(until="caught_up").events == 1
         check(platform, buys([1, 2]))
+
+
+def test_a_partition_that_is_not_read_is_held_back_and_loses_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of a partition is bounded, however much others bring along."""
+    monkeypatch.setattr(kafka_consumer, "HELD_ROWS", 500)
+    monkeypatch.setattr(kafka_consumer, "FETCH", 300)
+    with shop.open() as platform:
+        raw_send(shop.servers, shop.topic, [(b"%d" % (n % 50), b"%d" % n) for n in range(9_000)])
+        broker, name = platform.broker, platform.broker.id(shop.topic)
+        readers = {number: broker.reader(shop.topic) for number in range(3)}
+        found: dict[int, list[bytes]] = {number: [] for number in readers}
+        for number, reader in readers.items():
+            reader.open(Lane("buys", "topic", name, number), 0)
+        ends, most = broker.ends(shop.topic), 0
+        for number, reader in readers.items():
+            for _ in eventually():
+                found[number] += [value for batch in reader.poll(700) for value in batch["value"].to_pylist()]
+                others = broker.behind(shop.topic, dict.fromkeys(range(3), 0))
+                most = max(most, *(held.rows for held in broker._consumers[0]._held.values()))  # type: ignore[attr-defined]
+                assert set(others) == {0, 1, 2}
+                if len(found[number]) == ends[number]:
+                    break
+        assert 500 < most <= 1_100
+        for number, values in found.items():
+            assert values == contents(broker, shop.topic)[number]
