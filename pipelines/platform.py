@@ -15,6 +15,7 @@ from pipelines.clock import SystemClock
 from pipelines.flink import jobs as flink
 from pipelines.flink.rest import FlinkJob
 from pipelines.flink.submission import submit
+from pipelines.heartbeat import ENTITY as RUNS
 from pipelines.heartbeat import RunStatus, alive_runs
 from pipelines.progress import Progress
 from pipelines.project import Project
@@ -107,7 +108,7 @@ class Platform:
             deployment.save(self.offline)
         for name in self.catalog.registry.sources:
             self._project.topic(name)
-        self._project.online.prepare(sorted({view.entity.name for view in self.catalog.views.values()}))
+        self._project.online.prepare(sorted({RUNS, *(view.entity.name for view in self.catalog.views.values())}))
         self._seal(Deployment.load(self.offline))
         self._calls.renew()
         return plan

@@ -165,8 +165,11 @@ def instant(now: Instant) -> int | str | None:
     return (aware - EPOCH) // timedelta(microseconds=1)
 
 
-def logged(selection: Selection, answer: OnlineAnswer, time: int) -> LoggedAnswer:
-    """An answer as the serving log keeps it: keys and request columns, values and statuses by address."""
+def logged(selection: Selection, answer: OnlineAnswer, time: int) -> list[LoggedAnswer]:
+    """An answer as the serving log keeps it: keys and request columns, values and statuses by address.
+
+    One whose rows were not read together is logged row by row, since what had been folded is true of one row each.
+    """
     features = answer.features
     given = [(name, whole(features.given.column(name))) for name in features.given.column_names]
     if isinstance(features, ServedFeatures):
@@ -175,15 +178,15 @@ def logged(selection: Selection, answer: OnlineAnswer, time: int) -> LoggedAnswe
         values = {address: whole(found.values) for address, found in features.answers.items()}
         statuses = {address: pa.array(texts, pa.string()) for address, texts in features.statuses.items()}
         instants = features.instants.tolist()
-    return LoggedAnswer(
-        time,
-        tuple(values),
-        selection.fingerprint,
-        _batch([*given, *values.items()]),
-        _batch(list(statuses.items())),
-        instants,
-        answer.marks,
-    )
+    whole_answer, of_rows = _batch([*given, *values.items()]), _batch(list(statuses.items()))
+    if answer.together:
+        parts = [(whole_answer, of_rows, instants, answer.marks())]
+    else:
+        parts = [
+            (whole_answer.slice(row, 1), of_rows.slice(row, 1), instants[row : row + 1], answer.marks(row))
+            for row in range(whole_answer.num_rows)
+        ]
+    return [LoggedAnswer(time, tuple(values), selection.fingerprint, *part) for part in parts]
 
 
 def _batch(columns: list[tuple[str, pa.Array]]) -> pa.RecordBatch:

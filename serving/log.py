@@ -75,13 +75,13 @@ class ServingLog:
 
     def __init__(self, offline: OfflineStore, every: float = 5.0, rows: int = 1_000) -> None:
         self._offline, self._every, self._rows = offline, every, rows
-        self._held: list[LoggedAnswer | Callable[[], LoggedAnswer]] = []
+        self._held: list[LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]] = []
         self._changed = threading.Condition()
         self._commit = threading.Lock()
         self._writer: threading.Thread | None = None
         self._closed = False
 
-    def append(self, *answers: LoggedAnswer | Callable[[], LoggedAnswer]) -> None:
+    def append(self, *answers: LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]) -> None:
         """Takes answers to be logged, or what will make them when they are written.
 
         Raises:
@@ -175,8 +175,8 @@ def _between(begin: int, end: int) -> pl.Expr:
     return (time >= pl.lit(begin).cast(kind)) & (time < pl.lit(end).cast(kind))
 
 
-def _batch(answers: Iterable[LoggedAnswer | Callable[[], LoggedAnswer]]) -> pa.RecordBatch:
-    made = [answer if isinstance(answer, LoggedAnswer) else answer() for answer in answers]
+def _batch(answers: Iterable[LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]]) -> pa.RecordBatch:
+    made = [one for answer in answers for one in ([answer] if isinstance(answer, LoggedAnswer) else answer())]
     rows = [answer if answer.request else replace(answer, request=uuid.uuid4().hex) for answer in made]
     columns = [
         [row.request for row in rows],

@@ -32,15 +32,15 @@ class OnlineAnswer:
 
     Attributes:
         features: the answer.
+        together: whether all of its rows are of one state of the store.
     """
 
-    def __init__(self, features: Features, marks: Callable[[], Marks]) -> None:
-        self.features, self._marks = features, marks
+    def __init__(self, features: Features, marks: Callable[[int | None], Marks], together: bool = True) -> None:
+        self.features, self._marks, self.together = features, marks, together
 
-    @property
-    def marks(self) -> Marks:
-        """Per block, per lane, the offset below which every row was in the cells read."""
-        return self._marks()
+    def marks(self, row: int | None = None) -> Marks:
+        """Per block, per lane, the offset below which every row was in the cells read, of one request's row or all."""
+        return self._marks(row)
 
 
 class OnlineReader:
@@ -130,7 +130,7 @@ class PreparedRead:
         self._check_reach(horizons, firsts, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
-        return OnlineAnswer(features, _MarksOf(found, entities) if marked else dict)
+        return OnlineAnswer(features, _MarksOf(found, entities) if marked else _no_marks, found.together)
 
     def _firsts_at(self, instant: int | None) -> list[list[int]]:
         """Start (µs) of the first cell wanted of each block, by entity."""
@@ -214,32 +214,45 @@ class _Asked:
 
 
 class _MarksOf:
-    """Marks of the cells that an answer was read from: of the store, or of a cell where that had more."""
+    """Marks of the cells that an answer was read from: of the store, or of a cell where that had more.
+
+    What a cell had more is true of all keys only where all were read together, else of its own.
+    """
 
     def __init__(self, found: Rows, entities: Sequence[EntityRows]) -> None:
         self._marks, self._lanes = found.marks, found.lanes
-        self._tiles: list[tuple[str, set[tuple[Any, int]]]] = []
-        self._latest: list[tuple[Block, list[bytes]]] = []
-        for entity, rows in zip(entities, found.cells, strict=True):
+        self._requests = [entity.requests for entity in entities]
+        self._tiles: list[tuple[int, str, set[tuple[int, Any, int]]]] = []
+        self._latest: list[tuple[int, Block, list[tuple[int, bytes]]]] = []
+        for at, (entity, rows) in enumerate(zip(entities, found.cells, strict=True)):
             for number, reads in enumerate(entity.reads.blocks):
                 of_block = [row for row in rows if row[1] == number]
                 if reads.block.kind == "latest":
-                    self._latest.append((reads.block, [row[5] for row in of_block]))
+                    self._latest.append((at, reads.block, [(row[0], row[5]) for row in of_block]))
+                elif found.together:
+                    self._tiles.append((at, reads.block.id, {(0, row[3], row[4]) for row in of_block}))
                 else:
-                    self._tiles.append((reads.block.id, {(row[3], row[4]) for row in of_block}))
+                    self._tiles.append((at, reads.block.id, {(row[0], row[3], row[4]) for row in of_block}))
 
-    def __call__(self) -> Marks:
+    def __call__(self, request: int | None) -> Marks:
         """The marks, without the seals."""
         marks = {block: {lane: at for lane, at in of.items() if lane != SEALED} for block, of in self._marks.items()}
-        for block, cells in self._tiles:
-            for lane, version in cells:
-                text = self._lanes[lane]
-                marks[block][text] = max(marks[block].get(text, 0), version)
-        for latest, blobs in self._latest:
+        wanted = None if request is None else [requests[request] for requests in self._requests]
+        for at, block, cells in self._tiles:
+            for key, lane, version in cells:
+                if wanted is None or wanted[at] == key:
+                    text = self._lanes[lane]
+                    marks[block][text] = max(marks[block].get(text, 0), version)
+        for at, latest, contents in self._latest:
+            blobs = [blob for key, blob in contents if wanted is None or wanted[at] == key]
             lanes, offsets = LatestCells(latest, blobs).sources()
             for text, offset in zip(lanes, offsets.tolist(), strict=True):
                 marks[latest.id][text] = max(marks[latest.id].get(text, 0), offset)
         return marks
+
+
+def _no_marks(row: int | None) -> Marks:
+    return {}
 
 
 def _numbered(keys: list[bytes | None], several: bool) -> tuple[list[bytes], list[int]]:

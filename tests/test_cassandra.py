@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 from pipelines.dev.cassandra import DATACENTER, Cassandra
+from pipelines.platform import Platform
 from pipelines.settings import Settings
 from pipelines.stores import Stores
 from schemas.errors import SettingsError, StoreAway, StoreError
@@ -26,7 +30,9 @@ from serving.stores.cassandra_schema import table_of
 from serving.stores.cassandra_session import Session
 from serving.stores.cassandra_writes import TOGETHER_BYTES
 from serving.stores.row_reads import Asked, Wanted
+from tests import kill_workers
 from tests.certificates import Authority
+from tests.kill_workers import Publishing, Workers, eventually
 from tests.secure_servers import SecureCassandra
 from tests.servers import drop_keyspaces
 from transforms.cells import Cells
@@ -98,11 +104,11 @@ def test_keys_of_any_length_are_kept_apart(store: CassandraStore, key: bytes) ->
 def test_what_one_writer_writes_for_an_entity_comes_and_goes_in_any_size(store: CassandraStore) -> None:
     """Below a megabyte it is one request; more is several, each below it, unless a single cell is larger."""
     key = uuid.uuid4().bytes
-    for size, count in ((100, 400), (TOGETHER_BYTES // 4, 9), (3 * TOGETHER_BYTES, 2)):
+    for size, n in ((100, 400), (TOGETHER_BYTES // 4, 9), (3 * TOGETHER_BYTES, 2)):
         block = f"b{size}"
-        tiles, versions = np.arange(count), np.full(count, 7)
-        blobs = [bytes([number % 256]) * size for number in range(count)]
-        store.write("user", [Cells(block, LANE, [key] * count, tiles, versions, blobs)])
+        tiles, versions = np.arange(n), np.full(n, 7)
+        blobs = [bytes([number % 256]) * size for number in range(n)]
+        store.write("user", [Cells(block, LANE, [key] * n, tiles, versions, blobs)])
         assert held(store, key, block) == sorted((7, blob) for blob in blobs)
 
 
@@ -292,3 +298,47 @@ def test_who_may_not_in_is_told_why(secured: Access, tmp_path: Path) -> None:
         assert message in str(raised.value), changes
         assert secured.password is not None
         assert secured.password not in str(raised.value)
+
+
+DEFINITIONS = """
+from twinbeam import Entity, FeatureView, Source, agg, latest
+
+user = Entity("user", keys={"user_id": "int64"})
+buys = Source("buys", fields={"user_id": "int64", "ts": "timestamp(us)", "price": "float64"}, event_time="ts",
+    topic="buys", encoding="json")
+totals = FeatureView("totals", entity=user, source=buys, features=[agg.sum("price", over="30d"), agg.count()])
+newest = FeatureView("newest", entity=user, source=buys, features=[latest("price")])
+"""
+
+
+def test_answers_of_many_keys_read_beside_a_stream_are_given_again_by_the_audit(
+    cassandra: Cassandra, keyspace: str, project: Callable[..., Path]
+) -> None:
+    """Keys of one answer are read at different moments; each is logged with what had been folded of its own."""
+    settings = f"""
+[online]
+store = "cassandra"
+[online.cassandra]
+hosts = "{cassandra.hosts}"
+keyspace = "{keyspace}"
+commit_log_window = "1s"
+[run]
+flush = "100ms"
+[sources.buys]
+partitions = 2
+"""
+    folder = project("shop", DEFINITIONS, settings)
+    begin, users = datetime(2025, 3, 1, tzinfo=UTC), list(range(40))
+    events = ({"user_id": n % 40, "ts": begin + timedelta(seconds=n), "price": 0.1 * n} for n in count())
+    with Platform.open(folder) as platform, Workers() as workers:
+        platform.apply()
+        with Publishing(platform, random.Random(1), events, pause=0.01):
+            stream = workers.start(kill_workers.stream, folder)
+            eventually(lambda: platform.get("totals", {"user_id": 1}, now="latest").to_dict()["totals:count"] != [0])
+            for _ in range(60):
+                platform.get(["totals", "newest"], {"user_id": users}, now="latest")
+        workers.end(stream)
+        report = platform.audit()
+    assert report.mismatches == ()
+    assert report.waiting == 0
+    assert report.answers >= 60 * len(users)

@@ -47,7 +47,7 @@ class CassandraRowReader:
                     known[mark.log] = {**known[mark.log], SEALED: mark.offset}
         cells = [_numbered(each, rows) for each, rows in zip(asked, found, strict=True)]
         lanes = {row[3]: row[3] for rows in found for row in rows} if marks is Wanted.ALL else {}
-        return Rows(cells, known, lanes)
+        return Rows(cells, known, lanes, together=False)
 
     def _marks(self, blocks: Sequence[str], wanted: Wanted) -> tuple[float, dict[str, Mapping[str, int]]]:
         """Marks of blocks, and when the oldest of them were read."""

@@ -52,11 +52,13 @@ class Rows(NamedTuple):
         cells: for each `Asked`, rows in the order of `CellRow`, sorted by key and, within a key, by slice.
         marks: block -> lane text -> offset, the seals under `SEALED`.
         lanes: text of each lane that a row names; those of cells only where all marks are wanted.
+        together: whether all is of one state of the store; else the cells of one key in one block are.
     """
 
     cells: Sequence[Sequence[tuple[int, int, int, Any, int, bytes]]]
     marks: Mapping[str, Mapping[str, int]]
     lanes: Mapping[Any, str]
+    together: bool = True
 
 
 class Wanted(Enum):
