@@ -36,7 +36,7 @@ from tests.kill_workers import SEED, pause_pid
 from tests.store_contents import Folded, assert_same, online_file, published, taken
 from tests.test_kills import NOON, event
 
-pytestmark = pytest.mark.xdist_group("flink")
+pytestmark = [pytest.mark.xdist_group("flink"), pytest.mark.long]
 Make = Callable[..., Path]
 SOURCES = ("buys", "looks")
 ONLINE = """
