@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.brokers.embedded import EmbeddedBroker
 from pipelines.platform import Platform
 from pipelines.report import RunReport
 from schemas.errors import LaneError, RequestError, TwinbeamError
@@ -493,6 +494,7 @@ def test_several_lanes_of_files(project: Make) -> None:
 def test_a_topic_made_again_is_another_lane(platform: Platform) -> None:
     platform.publish("buys", new(range(10)))
     platform.run_stream(until="caught_up")
+    assert isinstance(platform.broker, EmbeddedBroker)
     platform.broker.delete("buys")
     platform.broker.create("buys", 2)
     platform.publish("buys", new(range(10, 25)))
