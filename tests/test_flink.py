@@ -282,4 +282,9 @@ def test_words_that_jobs_does_not_know_are_refused(capsys: pytest.CaptureFixture
     assert main(["jobs", "halt"]) == 1
     assert "twinbeam jobs: 'halt' is not legal: one of list, stop, resume" in capsys.readouterr().err
     assert main(["jobs", "resume", "--parallelism", "none"]) == 1
-    assert "a whole number from 1 to 1000" in capsys.readouterr().err
+    assert "'none' is not legal: a whole number from 1 to 1000" in capsys.readouterr().err
+
+
+def test_subtasks_are_for_flink(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "stream", "--runner", "local", "--parallelism", "2", "--project", str(nowhere)]) == 1
+    assert "--parallelism is for a stream on Flink without --until" in capsys.readouterr().err

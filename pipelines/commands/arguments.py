@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from pipelines.settings import FILE
 from schemas.errors import TwinbeamError, did_you_mean
 
+MOST_SUBTASKS = 1_000
+
 
 class UsageError(TwinbeamError):
     """A command was called in a way that it does not know."""
@@ -112,6 +114,13 @@ def words(text: str) -> list[str]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"{text!r} has an empty place between commas")
     return found
+
+
+def subtasks(text: str) -> int:
+    """Number of subtasks of a job on Flink."""
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SUBTASKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not legal: a whole number from 1 to {MOST_SUBTASKS}")
+    return int(text)
 
 
 def columns(pairs: Sequence[tuple[str, str]], what: str) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.commands.arguments import Parser, UsageError, project_folder
+from pipelines.commands.arguments import Parser, UsageError, project_folder, subtasks
 from pipelines.commands.tables import json_text, table
 from pipelines.flink.rest import OVER
 from pipelines.platform import Platform
@@ -43,7 +43,7 @@ def run(name: str, words: Sequence[str]) -> int:
         parser.add_argument("job", nargs="?", help="its id, or how that begins (default: the one that runs)")
         parser.add_argument("--without-savepoint", action="store_true", help="end it at once")
     if action == "resume":
-        parser.add_argument("--parallelism", type=_subtasks, metavar="N", help="subtasks (default: the settings')")
+        parser.add_argument("--parallelism", type=subtasks, metavar="N", help="subtasks (default: the settings')")
         parser.add_argument("--savepoint", metavar="URL", help="that Flink is to begin from; none is needed")
     parser.json_option()
     parser.project_options()
@@ -76,9 +76,3 @@ def _list(platform: Platform, as_json: bool) -> int:
     else:
         print("the cluster knows no job of this project")
     return 0
-
-
-def _subtasks(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise UsageError(f"twinbeam jobs resume: --parallelism {text!r} is not legal: a whole number from 1 to 1000")
-    return int(text)

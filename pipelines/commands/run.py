@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.commands.arguments import Parser, UsageError, project_folder
+from pipelines.commands.arguments import Parser, UsageError, project_folder, subtasks
 from pipelines.commands.arguments import words as comma_words
 from pipelines.commands.tables import json_text
 from pipelines.platform import Platform
@@ -50,7 +50,9 @@ def run(name: str, words: Sequence[str]) -> int:
     else:
         parser.add_argument("--until", metavar="WHEN", help=f"{CAUGHT_UP}, or a duration as in 30s (default: for ever)")
         parser.add_argument("--runner", choices=(LOCAL, FLINK), help="where it runs (default: the settings' [run])")
-        parser.add_argument("--parallelism", type=int, metavar="N", help="subtasks on Flink (default: the settings')")
+        parser.add_argument(
+            "--parallelism", type=subtasks, metavar="N", help="subtasks on Flink (default: its setting)"
+        )
     parser.json_option()
     parser.project_options()
     given = parser.parse(words[1:])
@@ -66,6 +68,8 @@ def run(name: str, words: Sequence[str]) -> int:
                 job = platform.submit_stream(given.views, given.parallelism)
                 print(json_text({"job": job.id, "name": job.name}, 2) if given.json else f"submitted job {job.id}")
                 return 0
+            if given.parallelism is not None:
+                raise UsageError("twinbeam run stream: --parallelism is for a stream on Flink without --until")
             report = platform.run_stream(views=given.views, until=until, runner=runner)
     print(json_text(asdict(report), 2) if given.json else report)
     return 0
