@@ -44,6 +44,8 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+[run]
+flush = "1s"
 [run.flink]
 jobmanager = "{url}"
 checkpoint = "5s"
@@ -144,13 +146,17 @@ def running(platform: Platform, home: Path, way: str) -> Iterator[None]:
     """The stream, while the block lasts."""
     if way != "local":
         job = platform.submit_stream(parallelism=int(way.split()[1]))
-        yield
-        JobManager(platform.settings.run.flink.jobmanager).cancel(job.id)
+        try:
+            yield
+        finally:
+            JobManager(platform.settings.run.flink.jobmanager).cancel(job.id)
         return
     command = [sys.executable, "-m", "pipelines.commands.main", "run", "stream", "--project", str(home)]
     with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        yield
-        process.send_signal(signal.SIGTERM)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
 def rate(platform: Platform, servers: Servers, count: int) -> Iterator[str]:
