@@ -83,6 +83,9 @@ def make_topic(servers: str, topic: str, config: Mapping[str, str], partitions: 
     admin = AdminClient({"bootstrap.servers": servers})
     for done in admin.create_topics([NewTopic(topic, partitions, 1, config=dict(config))]).values():
         done.result(PATIENCE)
+    for _ in eventually():
+        if topic in admin.list_topics(timeout=PATIENCE).topics:
+            return
 
 
 def delete_topic(servers: str, topic: str) -> None:

@@ -18,7 +18,7 @@ from pipelines.dev.kafka import Kafka
 from pipelines.platform import Platform
 from schemas.errors import LaneError
 from schemas.lane import Lane
-from tests.brokers import contents, eventually, make_topic
+from tests.brokers import contents, delete_topic, eventually, make_topic
 from tests.kafka_streams import (
     MORE,
     Shop,
@@ -301,3 +301,21 @@ def test_a_partition_that_is_not_read_is_held_back_and_loses_nothing(
         assert 500 < most <= 1_100
         for number, values in found.items():
             assert values == contents(broker, shop.topic)[number]
+
+
+def test_a_topic_made_again_under_a_stream_is_another_lane(shop: Shop) -> None:
+    first, second = buys(range(30)), buys(range(30, 90))
+    with shop.open() as platform:
+        platform.publish("buys", first)
+        with running(shop) as run:
+            wait_for(platform, kept(first))
+            for _ in eventually():
+                if sum(positions(platform).values()) == 30:
+                    break
+            delete_topic(shop.servers, shop.topic)
+            make_topic(shop.servers, shop.topic, {}, 3)
+            platform.publish("buys", second)
+            with pytest.raises(LaneError, match="was deleted and created again"):
+                run.result()
+        assert platform.run_stream(until="caught_up").events == 60
+        check(platform, first + second)

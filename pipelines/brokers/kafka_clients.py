@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -11,6 +12,9 @@ from kafka import errors as python_errors
 
 from pipelines.engine_settings import KafkaSettings
 from schemas.errors import StoreAway, StoreError
+
+# What goes wrong is told by errors; without a handler of the user's the client would write it all to stderr.
+logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 PROTOCOLS = {"plaintext": "PLAINTEXT", "tls": "SSL", "sasl": "SASL_PLAINTEXT", "sasl_tls": "SASL_SSL"}
 _LOGIN = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}

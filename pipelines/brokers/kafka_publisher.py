@@ -46,12 +46,10 @@ class KafkaPublisher:
             raise ValueError(f"{len(values)} values came with {len(keys)} keys")
         count = len(self._topics.described([topic])[topic][1])
         last: dict[int, int] = {}
-        with self._causes.told():
-            if self._producer is None:
-                self._producer = KafkaProducer(**self._options())
+        with self._causes.told(), self._kept() as producer:
             for start in range(0, len(values), CHUNK_ROWS):
                 end = start + CHUNK_ROWS
-                _merge(last, self._send(self._producer, topic, keys[start:end], values[start:end], count))
+                _merge(last, self._send(producer, topic, keys[start:end], values[start:end], count))
         return last
 
     def replay(
@@ -128,6 +126,18 @@ class KafkaPublisher:
             sent = future.get(timeout=self._patience / 1e3)
             last[sent.partition] = max(sent.offset, last.get(sent.partition, -1))
         return last
+
+    @contextmanager
+    def _kept(self) -> Iterator[Any]:
+        """The producer that calls share; one that failed is given up, so that none goes on trying by itself."""
+        if self._producer is None:
+            self._producer = KafkaProducer(**self._options())
+        try:
+            yield self._producer
+        except BaseException:
+            producer, self._producer = self._producer, None
+            producer.close(timeout=0)
+            raise
 
     @contextmanager
     def _transactions(self, name: str) -> Iterator[Any]:
