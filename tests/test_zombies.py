@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.flink_jobs import workers as workers_of
 from tests.kill_workers import SEED, Workers, stream
 
 Make = Callable[..., Path]
-ROUNDS, GOES_ON_SECONDS, TOTAL = 2, 5.0, 20_000
+ROUNDS, GOES_ON_SECONDS, TOTAL = 2, 5.0, 50_000
 CLUSTER = """[run.flink]
 jobmanager = "{url}"
 checkpoint = "1s"
@@ -48,21 +49,28 @@ class Publisher:
 
     def publish_for(self, seconds: float) -> None:
         """Publishes a few now and then, for so long."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             self.publish(40)
             time.sleep(0.2)
 
 
-def noted_stream(folder: Path, notes: Path) -> None:
-    """A stream that notes, in a file, when it writes how many cells online, and how far its marks say it is."""
+def noted_stream(folder: Path, notes: Path, trap: Path) -> None:
+    """A stream that notes, in a file, when it wrote how many cells online, and how far its marks said it was.
+
+    If the file `trap` exists when it is about to write cells, it removes that and stops itself (SIGSTOP) there.
+    """
     written = notes.open("a", buffering=1)
     write = CassandraStore.write
 
     def noting(store: CassandraStore, entity: str, cells: Any, marks: Any = ()) -> None:
-        reached = {f"{mark.log} {mark.lane}": mark.offset for mark in marks}
-        written.write(json.dumps([time.monotonic(), sum(len(part) for part in cells), reached]) + "\n")
+        count = sum(len(part) for part in cells)
+        if count and trap.exists():
+            trap.unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
         write(store, entity, cells, marks)
+        reached = {f"{mark.log} {mark.lane}": mark.offset for mark in marks}
+        written.write(json.dumps([time.monotonic(), count, reached]) + "\n")
 
     CassandraStore.write = noting  # type: ignore[method-assign, assignment]
     stream(folder)
@@ -83,15 +91,23 @@ def stale_writes(zombie: Path, successor: Path) -> int:
     return found
 
 
-def haunt(platform: Platform, publisher: Publisher, zombie: int) -> None:
+def stopped(pid: int) -> bool:
+    """Whether a process is stopped."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state not in "ZX", "it has ended by itself"
+    return state == "T"
+
+
+def haunt(platform: Platform, publisher: Publisher, zombie: int, stop: Callable[[], None]) -> None:
     """Lets the stopped zombie go on for some seconds, again and again, whenever its successor has everything."""
     for number in range(ROUNDS):
         publisher.publish(1_500)
         until_caught_up(platform)
+        assert stopped(zombie)
         os.kill(zombie, signal.SIGCONT)
         publisher.publish_for(GOES_ON_SECONDS)
         if number < ROUNDS - 1:
-            os.kill(zombie, signal.SIGSTOP)
+            stop()
 
 
 def until_caught_up(platform: Platform) -> None:
@@ -130,14 +146,22 @@ def compare(
 
 def test_a_zombie_stream_changes_nothing(platform: Platform, workers: Workers, compare: Callable[[], None]) -> None:
     folder, publisher = platform.settings.folder, Publisher(platform)
-    notes = [folder / "zombie", folder / "successor"]
+    notes, traps = [folder / "zombie", folder / "successor"], [folder / "trap", folder / "none"]
+    zombie = workers.start(noted_stream, folder, notes[0], traps[0])
+    pid = zombie.pid
+    assert pid is not None
+
+    def stop() -> None:
+        traps[0].touch()
+        while not stopped(pid):
+            publisher.publish(20)
+            time.sleep(0.2)
+
     publisher.publish(1_000)
-    zombie = workers.start(noted_stream, folder, notes[0])
     until_caught_up(platform)
-    assert zombie.pid is not None
-    os.kill(zombie.pid, signal.SIGSTOP)
-    successor = workers.start(noted_stream, folder, notes[1])
-    haunt(platform, publisher, zombie.pid)
+    stop()
+    successor = workers.start(noted_stream, folder, notes[1], traps[1])
+    haunt(platform, publisher, pid, stop)
     until_caught_up(platform)
     workers.end(zombie, successor)
     assert stale_writes(*notes) > 0
@@ -162,9 +186,10 @@ class TestOnFlink:
             platform.submit_stream()
             until_caught_up(platform)
             (zombie,) = workers_of(flink)
-            os.kill(zombie, signal.SIGSTOP)
+            stop = partial(os.kill, zombie, signal.SIGSTOP)
+            stop()
             platform.submit_stream()
-            haunt(platform, publisher, zombie)
+            haunt(platform, publisher, zombie, stop)
             assert zombie in workers_of(flink)
             assert len(workers_of(flink)) == 2
             until_caught_up(platform)
