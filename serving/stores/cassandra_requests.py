@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from serving.stores.cassandra_session import FAULTS, Link, refusal
+from cassandra import OperationTimedOut
+
+from serving.stores.cassandra_session import FAULTS, MOST_RETRIES, Link, refusal
 
 MOST_BYTES = 16 << 20
 Take = Callable[[Any], None]
@@ -59,16 +61,19 @@ class Requests:
         Raises:
             StoreError: one failed; the others were answered, or never sent.
         """
-        driver, flight = self._link.session.driver, _Flight()
+        driver, flight = self._link.session.driver, _Flight(self._release)
+        patience = self._link.access.timeout * (MOST_RETRIES + 2)
         for statement, parameters, size, take in requests:
-            self._acquire(size)
-            if flight.error is not None:
-                self._release(size)
+            if not self._acquire(size, patience):
+                flight.error = flight.error or OperationTimedOut()
                 break
-            flight.begin()
+            sent = flight.begin(size)
+            if flight.error is not None:
+                flight.end(sent, None)
+                break
             future = driver.execute_async(statement, parameters)
 
-            def answered(rows: Any, future: Any = future, size: int = size, take: Take | None = take) -> None:
+            def answered(rows: Any, future: Any = future, sent: int = sent, take: Take | None = take) -> None:
                 try:
                     if take is not None:
                         take(rows)
@@ -76,31 +81,31 @@ class Requests:
                         future.start_fetching_next_page()
                         return
                 except Exception as error:  # noqa: BLE001 (a callback has nobody to raise to)
-                    failed(error, size)
+                    flight.end(sent, error)
                     return
-                self._release(size)
-                flight.end(None)
+                flight.end(sent, None)
 
-            def failed(error: Any, size: int = size) -> None:
-                self._release(size)
-                flight.end(error)
+            def failed(error: Any, sent: int = sent) -> None:
+                flight.end(sent, error)
 
             future.add_callbacks(answered, failed)
-        error = flight.wait()
+        error = flight.wait(patience)
         if isinstance(error, FAULTS):
             raise refusal(self._link.access, error) from error
         if error is not None:
             raise error
 
-    def _acquire(self, size: int) -> None:
-        """Waits until a request of that size may be sent."""
+    def _acquire(self, size: int, patience: float) -> bool:
+        """Waits until a request of that size may be sent; False if none is answered for so many seconds."""
         most = self._link.access.in_flight
         with self._free:
-            self._free.wait_for(
-                lambda: not self._under_way or (self._under_way < most and self._bytes + size <= MOST_BYTES)
+            free = self._free.wait_for(
+                lambda: not self._under_way or (self._under_way < most and self._bytes + size <= MOST_BYTES), patience
             )
-            self._under_way += 1
-            self._bytes += size
+            if free:
+                self._under_way += 1
+                self._bytes += size
+            return free
 
     def _release(self, size: int) -> None:
         with self._free:
@@ -112,28 +117,45 @@ class Requests:
 class _Flight:
     """Requests of one call that are not answered yet.
 
+    A node that stalls makes the driver answer some requests twice, first with an error; the first answer counts.
+
+    Args:
+        release: told of the size of each request that ended.
+
     Attributes:
-        error: the first that failed.
+        error: the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, release: Callable[[int], None]) -> None:
         self.error: Any = None
-        self._left = 0
+        self._release = release
+        self._sent = 0
+        self._open: dict[int, int] = {}
         self._changed = threading.Condition()
 
-    def begin(self) -> None:
+    def begin(self, size: int) -> int:
+        """Number of a request that is about to be sent."""
         with self._changed:
-            self._left += 1
+            self._sent += 1
+            self._open[self._sent] = size
+            return self._sent
 
-    def end(self, error: Any) -> None:
+    def end(self, sent: int, error: Any) -> None:
+        """Takes the answer to a request, its error or None."""
         with self._changed:
-            self._left -= 1
+            size = self._open.pop(sent, None)
+            if size is None:
+                return
             self.error = self.error or error
-            if not self._left:
+            if not self._open:
                 self._changed.notify_all()
+        self._release(size)
 
-    def wait(self) -> Any:
-        """The first error, or None, once all are answered."""
+    def wait(self, patience: float) -> Any:
+        """The first error, or None, once all are answered; those that are not after so many seconds have failed."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._left)
-            return self.error
+            answered = self._changed.wait_for(lambda: not self._open, patience)
+            lost = [] if answered else list(self._open)
+        for sent in lost:
+            self.end(sent, OperationTimedOut())
+        return self.error
