@@ -122,7 +122,7 @@ def test_up_status_and_down_by_the_command_line(
     other = start([*COMMAND, "dev", "up", *place], stdout=subprocess.PIPE)
     assert main(["dev", "up", *place]) == 0
     told = capsys.readouterr().out
-    assert other.communicate()[0] == told
+    assert other.communicate(timeout=PATIENCE)[0] == told
     assert other.returncode == 0
     lines = tomllib.loads(told.partition("\n\n")[2].partition("\n\n")[2])
     settings = Settings.of({"project": "shop", **lines}, tmp_path)
@@ -338,3 +338,19 @@ def test_java_of_another_place_or_age_is_told(tmp_path: Path, monkeypatch: pytes
     java.chmod(0o755)
     with pytest.raises(ServerError, match="is Java 11: name another"):
         asked()
+
+
+def test_a_machine_without_java_skips_tests_of_servers_but_not_under_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    artifacts.java.cache_clear()
+    try:
+        monkeypatch.delenv("CI", raising=False)
+        with pytest.raises(pytest.skip.Exception, match="need Java 17"):
+            require_servers()
+        monkeypatch.setenv("CI", "true")
+        with pytest.raises(pytest.fail.Exception, match="need Java 17"):
+            require_servers()
+    finally:
+        artifacts.java.cache_clear()
