@@ -15,7 +15,7 @@ from schemas.errors import RequestError, StoreError
 from serving.audit import Audit, AuditReport
 from serving.deployment import Deployment
 from serving.log import LoggedAnswer, ServingLog
-from serving.online import OnlineAnswer, OnlineReader, PreparedRead, check_fingerprint
+from serving.online import Marks, OnlineAnswer, OnlineReader, PreparedRead, check_fingerprint
 from transforms.columns import whole
 from transforms.features import Features
 from transforms.selection import Selection
@@ -168,7 +168,7 @@ def instant(now: Instant) -> int | str | None:
 def logged(selection: Selection, answer: OnlineAnswer, time: int) -> list[LoggedAnswer]:
     """An answer as the serving log keeps it: keys and request columns, values and statuses by address.
 
-    One whose rows were not read together is logged row by row, since what had been folded is true of one row each.
+    One whose rows were not read together is logged in parts, by what had been folded of each row.
     """
     features = answer.features
     given = [(name, whole(features.given.column(name))) for name in features.given.column_names]
@@ -182,9 +182,14 @@ def logged(selection: Selection, answer: OnlineAnswer, time: int) -> list[Logged
     if answer.together:
         parts = [(whole_answer, of_rows, instants, answer.marks())]
     else:
+        alike: dict[str, tuple[Marks, list[int]]] = {}
+        for row in range(whole_answer.num_rows):
+            marks = answer.marks(row)
+            text = repr(sorted((block, sorted(of_block.items())) for block, of_block in marks.items()))
+            alike.setdefault(text, (marks, []))[1].append(row)
         parts = [
-            (whole_answer.slice(row, 1), of_rows.slice(row, 1), instants[row : row + 1], answer.marks(row))
-            for row in range(whole_answer.num_rows)
+            (whole_answer.take(pa.array(rows)), of_rows.take(pa.array(rows)), [instants[row] for row in rows], marks)
+            for marks, rows in alike.values()
         ]
     return [LoggedAnswer(time, tuple(values), selection.fingerprint, *part) for part in parts]
 
