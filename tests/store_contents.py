@@ -114,10 +114,12 @@ def published(platform: Platform, topic: str) -> int:
 def taken(platform: Platform, source: str) -> int:
     """Records of a source's topic that the offline store has, as events or as dead letters without a view."""
     dead = f"dead_letters/{source}"
-    letters = platform.offline.read(dead, ["_lane", "view"]).to_pylist() if platform.offline.exists(dead) else []
-    lanes = [row["_lane"] for row in letters if row["view"] is None]
-    lanes += platform.offline.read(f"events/{source}", ["_lane"]).column(0).to_pylist()
-    return sum(Lane.parse(lane).kind == "topic" for lane in lanes)
+    lanes = [platform.offline.read(f"events/{source}", ["_lane"]).column(0)]
+    if platform.offline.exists(dead):
+        letters = platform.offline.read(dead, ["_lane", "view"])
+        lanes.append(letters.filter(pc.is_null(letters.column("view"))).column("_lane"))
+    counts = [each for some in lanes for each in pc.value_counts(some).to_pylist()]
+    return sum(each["counts"] for each in counts if Lane.parse(each["values"]).kind == "topic")
 
 
 def online_file(folder: Path) -> Path:
