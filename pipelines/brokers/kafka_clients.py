@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -93,6 +93,11 @@ class Causes:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._cause: KafkaError | None = None
+        self._serve: Callable[[], object] = lambda: None
+
+    def listen(self, serve: Callable[[], object]) -> None:
+        """Takes a call by which a client hands on what it has to report; it is made when something has failed."""
+        self._serve = serve
 
     def note(self, error: KafkaError) -> None:
         """Takes what a client reports (`error_cb`)."""
@@ -126,6 +131,7 @@ class Causes:
 
     def away(self, why: str = "") -> StoreError:
         """The error of a cluster that does not answer: with the cause, if one was reported."""
+        self._serve()
         if self._cause is not None and self._cause.code() in _LOGIN:
             return StoreError(self._refused(self._cause.str()))
         cause = self._cause.str() if self._cause is not None else why

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -155,6 +156,7 @@ class KafkaTopics:
             if self._admin is None:
                 options: dict[str, Any] = {**confluent_options(self._settings), "error_cb": self._causes.note}
                 self._admin = AdminClient(options)
+                self._causes.listen(partial(self._admin.poll, 0.0))
             return self._admin
 
     def _names(self) -> list[str]:
