@@ -303,6 +303,42 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+SHARE = """
+import sys
+from pathlib import Path
+from pipelines.dev.server import Server
+from tests.servers import Servers
+class Sleeper:
+    def __init__(self, folder):
+        self.server = Server("Sleeper", folder, lambda logged: True)
+    pid = property(lambda self: self.server.pid)
+    def start(self):
+        self.server.start(["sleep", "600"])
+servers = Servers(Path(sys.argv[1]), None)
+print(servers.shared("sleeper", Sleeper).pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_processes_of_a_test_run_share_a_server_until_the_last_is_gone(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    require_servers()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    command = [sys.executable, "-c", SHARE, str(folder)]
+    users = [start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(3)]
+    found = {int(user.stdout.readline()) for user in users if user.stdout}
+    assert len(found) == 1
+    for user in users[:2]:
+        user.communicate(timeout=PATIENCE)
+    server = found.pop()
+    os.kill(server, 0)
+    assert folder.exists()
+    users[2].kill()
+    assert ends(server)
+
+
 def test_servers_of_a_killed_test_run_are_ended(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     require_servers()
     folder = tmp_path / "run"
