@@ -147,7 +147,7 @@ def test_marks_never_run_ahead_of_the_cells_that_a_killed_node_has_kept(node: Ca
 
 
 def test_a_node_that_stalls_makes_writes_fail_and_lets_none_hang(node: Cassandra) -> None:
-    store = CassandraStore(Access((node.hosts,), "stalls", timeout=1.0, window=0.0))
+    store = CassandraStore(Access((node.hosts,), "stalls", timeout=2.0, window=0.0))
     store.prepare(["user"])
     keys = [number.to_bytes(4, "big") for number in range(4_000)]
     tiles = np.zeros(len(keys), np.int64)

@@ -90,8 +90,8 @@ class Session:
             sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             # Of itself the driver gives a node up after 64 attempts.
             reconnection_policy=ExponentialReconnectionPolicy(*RECONNECT_SECONDS, max_attempts=None),
-            connect_timeout=min(CONNECT_SECONDS, access.timeout),
-            control_connection_timeout=min(CONNECT_SECONDS, access.timeout),
+            connect_timeout=CONNECT_SECONDS,
+            control_connection_timeout=CONNECT_SECONDS,
             idle_heartbeat_interval=10,
             idle_heartbeat_timeout=10,
         )
