@@ -9,7 +9,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,13 @@ checkpoint = "2s"
 """
 
 
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Collects, when the test holds nothing any more, what kafka-python leaves to the collector to close."""
+    yield
+    gc.collect()
+
+
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("seed", [SEED], ids=lambda seed: f"TWINBEAM_SOAK_SEED={seed}")
@@ -42,6 +49,7 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
     own_cassandra: Callable[..., Cassandra],
     own_flink: Callable[..., Flink],
     project: Make,
+    swept: None,
     seed: int,
 ) -> None:
     servers: list[Any] = side_by_side(own_kafka, own_cassandra, partial(own_flink, task_managers=2))
@@ -80,6 +88,5 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
         cancel_all(platform)
         LOG.warning(told("Flink", seed, EVENTS, counts, time.monotonic() - begun))
         assert_exact(platform, project("calm", DEFINITIONS, settings(kafka, None)), cassandra)
-    gc.collect()  # kafka-python leaves it to the collector to close what was refused.
     flink.stop()
     assert workers(flink) == []
