@@ -14,6 +14,7 @@ from schemas.errors import FlinkError
 POM = Path(__file__).with_name("flink_pom.xml")
 PROGRAM = Path(__file__).with_name("FlinkSubmit.java")
 HEAP = "256m"
+JDK = "openjdk-17-jdk-headless"
 SECONDS = 180.0
 # What Flink and Beam open of the JDK's own classes.
 OPENS = [
@@ -66,6 +67,8 @@ def hand_over(pipeline: bytes, jobmanager: str, options: Mapping[str, str]) -> N
             )
         except subprocess.TimeoutExpired:
             raise FlinkError(f"{jobmanager}: the JobManager did not take the job within {SECONDS:.0f} s") from None
+    if "jdk.compiler" in done.stderr:
+        raise FlinkError(f"{java()} is a runtime, and to submit jobs takes a whole JDK; on Debian: {JDK}")
     if done.returncode:
         causes = [line.strip() for line in done.stderr.splitlines() if "Exception" in line or "Caused by" in line]
         tail = "\n".join(causes[-_LINES:] or done.stderr.strip().splitlines()[-_LINES:])
