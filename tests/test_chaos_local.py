@@ -68,6 +68,13 @@ def workers() -> Iterator[Workers]:
         yield started
 
 
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Collects, when the test holds nothing any more, what kafka-python leaves to the collector to close."""
+    yield
+    gc.collect()
+
+
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("seed", [SEED], ids=lambda seed: f"TWINBEAM_SOAK_SEED={seed}")
@@ -76,6 +83,7 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
     own_cassandra: Callable[..., Cassandra],
     project: Make,
     workers: Workers,
+    swept: None,
     seed: int,
 ) -> None:
     servers: list[Any] = side_by_side(own_kafka, own_cassandra)
@@ -97,4 +105,3 @@ def test_whatever_is_killed_nothing_is_lost_or_doubled(
         following.end()
         LOG.warning(told("local", seed, EVENTS, counts, time.monotonic() - begun))
         assert_exact(platform, project("calm", DEFINITIONS, settings(kafka, None)), cassandra)
-    gc.collect()  # kafka-python leaves it to the collector to close what was refused.
