@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of the measuring of freshness")
     parser.add_argument("--ways", default="local,flink 1,flink 2", help="some of: local, flink 1, flink 2")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
     print(f"{machine()}; {options.events:,} events, {ENTITIES:,} entities, {PARTITIONS} partitions")
     with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as servers:
         for way in options.ways.split(","):

@@ -88,7 +88,8 @@ class Poll(beam.DoFn):
     ) -> list[pa.RecordBatch]:
         slot, given = element
         with self._job.open().alone() as work:
-            if not self._ticks(slot).due(given, work.clock.now()):
+            # Ticks that queued come many to a bundle: one poll does for all of them.
+            if slot in self._polled or not self._ticks(slot).due(given, work.clock.now()):
                 return []
             self._polled.append(slot)
             names = self._slots[slot]
