@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,34 +148,31 @@ def test_marks_never_run_ahead_of_the_cells_that_a_killed_node_has_kept(node: Ca
 
 
 def test_a_node_that_stalls_makes_writes_fail_and_lets_none_hang(node: Cassandra) -> None:
-    store = CassandraStore(Access((node.hosts,), "stalls", timeout=2.0, window=0.0))
-    store.prepare(["user"])
-    keys = [number.to_bytes(4, "big") for number in range(4_000)]
+    access = Access((node.hosts,), "stalls", timeout=60.0, window=0.0)
+    keys = [number.to_bytes(4, "big") for number in range(2_000)]
     tiles = np.zeros(len(keys), np.int64)
-
-    def write(version: int) -> None:
-        store.write("user", [Cells("b1", LANE, keys, tiles, tiles + version, [bytes(400)] * len(keys))])
-
-    def written(version: int) -> bool:
-        try:
-            write(version)
-            return True
-        except StoreAway:
-            return False
-
     pid = node.pid
     assert pid is not None
-    for version in range(1, 4):
-        stall = threading.Timer(0.1, os.kill, (pid, signal.SIGSTOP))
-        stall.start()
-        try:
-            eventually(lambda version=version: not written(version))  # type: ignore[misc]
-        finally:
-            stall.join()
-            os.kill(pid, signal.SIGCONT)
-        eventually(lambda version=version: written(version))  # type: ignore[misc]
-        assert set(store.read("user", keys, [Slice("b1", 0)]).version.tolist()) == {version}
-    store.close()
+    with closing(CassandraStore(access)) as patient, closing(CassandraStore(replace(access, timeout=2.0))) as store:
+        patient.prepare(["user"])
+
+        def written(version: int) -> bool:
+            try:
+                store.write("user", [Cells("b1", LANE, keys, tiles, tiles + version, [bytes(400)] * len(keys))])
+                return True
+            except StoreAway:
+                return False
+
+        for version in range(1, 4):
+            stall = threading.Timer(0.1, os.kill, (pid, signal.SIGSTOP))
+            stall.start()
+            try:
+                eventually(lambda version=version: not written(version))  # type: ignore[misc]
+            finally:
+                stall.join()
+                os.kill(pid, signal.SIGCONT)
+            eventually(lambda version=version: written(version))  # type: ignore[misc]
+            assert set(patient.read("user", keys, [Slice("b1", 0)]).version.tolist()) == {version}
 
 
 def until_read(writer: Writer) -> None:
