@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.brokers.kafka_clients import Causes
 from pipelines.brokers.kafka_consumer import KafkaConsumer
+from pipelines.brokers.kafka_offsets import KafkaOffsets
 from pipelines.brokers.kafka_publisher import KafkaPublisher
 from pipelines.brokers.kafka_reader import KafkaReader
 from pipelines.brokers.kafka_records import Place
@@ -85,12 +86,13 @@ class KafkaBroker:
 
     def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Commits offsets of the group, for Kafka's own tools to show."""
-        self._topics.commit(topic, offsets)
+        self._offsets.tell(topic, offsets)
 
     def close(self) -> None:
         """Closes all clients; the next call opens them again."""
         for consumer in self._consumers:
             consumer.close()
+        self._offsets.close()
         self._publisher.close()
         self._topics.close()
 
@@ -98,6 +100,7 @@ class KafkaBroker:
         self._causes = Causes(self.settings)
         self._topics = KafkaTopics(self.settings, self._causes)
         self._publisher = KafkaPublisher(self.settings, self._topics, self._causes)
+        self._offsets = KafkaOffsets(self.settings)
         self._consumers = [KafkaConsumer(self.settings, self._topics, self._causes)]
 
     def _free(self, place: Place) -> KafkaConsumer:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pipelines.brokers.kafka_clients import Causes, confluent_options
 from pipelines.brokers.kafka_records import Place, columns, told
-from pipelines.brokers.kafka_topics import GROUP, KafkaTopics
+from pipelines.brokers.kafka_topics import KafkaTopics
 from pipelines.engine_settings import KafkaSettings
 from schemas.errors import LaneError, StoreAway, StoreError
 from schemas.lane import Lane
@@ -184,7 +184,7 @@ class KafkaConsumer:
             self._consumer = Consumer(
                 {
                     **confluent_options(self._settings),
-                    "group.id": self._settings.group or GROUP,
+                    "group.id": self._settings.group or "twinbeam",
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,

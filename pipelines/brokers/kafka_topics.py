@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import suppress
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -28,8 +26,6 @@ from schemas.errors import LaneError, StoreError, did_you_mean
 
 T = TypeVar("T")
 ID_LENGTH = 12
-GROUP = "twinbeam"
-CLOSE_SECONDS = 3.0
 _INTERNAL = "__"
 _PAUSE_SECONDS = 0.05
 _UNSETTLED = {
@@ -60,7 +56,6 @@ class KafkaTopics:
         self._seconds = settings.timeout / 1e6
         self._lock = threading.Lock()
         self._admin: AdminClient | None = None
-        self._committing: list[Future[Any]] = []
 
     def create(self, topic: str, partitions: int) -> None:
         """Creates a topic; records get the time of the broker, and stay as long as the settings say."""
@@ -137,19 +132,10 @@ class KafkaTopics:
             for topic, each in found.items()
         }
 
-    def commit(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """Sets offsets of the group; whether that succeeds is not waited for."""
-        places = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
-        wanted = ConsumerGroupTopicPartitions(self._settings.group or GROUP, places)
-        with suppress(KafkaException):
-            asked = self._client().alter_consumer_group_offsets([wanted], request_timeout=self._seconds)
-            self._committing = list(asked.values())
-
     def close(self) -> None:
         """Closes the client; the next call opens it again."""
-        wait(self._committing, CLOSE_SECONDS)
         with self._lock:
-            self._admin, self._committing = None, []
+            self._admin = None
 
     def _client(self) -> AdminClient:
         with self._lock:
