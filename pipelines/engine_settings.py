@@ -73,6 +73,7 @@ class CassandraSettings:
         replication: copies by data centre; empty for one copy.
         consistency: of workers' reads and writes.
         in_flight: most requests under way at once.
+        batch: bytes up to which cells of several entities go in one request.
         timeout: µs to wait for an answer before the cluster counts as away.
         commit_log_window: µs within which a killed node may forget what it acknowledged; 0 if it syncs before it
             acknowledges.
@@ -90,6 +91,7 @@ class CassandraSettings:
     replication: Mapping[str, int]
     consistency: str
     in_flight: int
+    batch: int
     timeout: int
     commit_log_window: int
     security: str

@@ -136,6 +136,7 @@ def _access(settings: CassandraSettings, project: str) -> Access:
         tuple(sorted(settings.replication.items())),
         settings.consistency,
         settings.in_flight,
+        settings.batch,
         settings.timeout / 1e6,
         settings.commit_log_window / 1e6,
         settings.security == "tls",

@@ -19,6 +19,9 @@ DATACENTER = "datacenter1"
 COMMIT_LOG_WINDOW = "1s"
 """Covers twice the period of the commit log below: the setting of the same name of `[online.cassandra]`."""
 
+BATCH = 32_768
+"""Bytes of one request that the thresholds below allow without a warning: `batch` of `[online.cassandra]`."""
+
 # What makes one node a cluster; docker-compose.yml has the same.
 SETTINGS: Mapping[str, Any] = {
     "cluster_name": "twinbeam",
@@ -31,6 +34,9 @@ SETTINGS: Mapping[str, Any] = {
     "commitlog_sync_period": "500ms",
     "concurrent_reads": 8,
     "concurrent_writes": 16,
+    "batch_size_warn_threshold": "128KiB",
+    "batch_size_fail_threshold": "4MiB",
+    "unlogged_batch_across_partitions_warn_threshold": 1000,
     # Else a time to live that ends past 2038 is refused.
     "storage_compatibility_mode": "NONE",
     "memtable": {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
+from pipelines.dev.cassandra import BATCH, COMMIT_LOG_WINDOW, DATACENTER, Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.dev.server import PID, stop
@@ -25,6 +25,7 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+batch = {batch}
 """
 FLINK_SETTINGS = """\
 [run]
@@ -104,6 +105,7 @@ class Stack:
             hosts=self.cassandra.hosts,
             datacenter=DATACENTER,
             window=COMMIT_LOG_WINDOW,
+            batch=BATCH,
         )
 
     def _members(self) -> Sequence[Kafka | Cassandra | Flink]:

@@ -24,6 +24,7 @@ class Access:
         replication: (data centre, copies) pairs of a keyspace that is made; empty for one copy.
         consistency: of reads and writes.
         in_flight: most requests under way at once.
+        batch: bytes up to which cells of several entities go in one request.
         timeout: seconds to wait for an answer.
         window: seconds within which a killed node may forget what it acknowledged.
         tls: whether connections are encrypted.
@@ -40,6 +41,7 @@ class Access:
     replication: tuple[tuple[str, int], ...] = ()
     consistency: str = "LOCAL_QUORUM"
     in_flight: int = 128
+    batch: int = 4096
     timeout: float = 10.0
     window: float = 10.0
     tls: bool = False

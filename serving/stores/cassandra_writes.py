@@ -15,8 +15,7 @@ from serving.stores.cassandra_session import Link, refused
 from transforms.cells import Cells
 
 TOGETHER_BYTES = 1 << 20
-PACKED_BYTES = 4 << 10
-PACKED_ENTITIES = 8
+_ENTITY_BYTES = 512
 _ROW_BYTES = 48
 _INSERT = "INSERT INTO {table} (key, block, tile, lane, cell) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
 _OFFSET = 'UPDATE {table} USING TIMESTAMP ? SET "offset" = ? WHERE log = ? AND lane = ?'
@@ -28,8 +27,9 @@ class Writes:
     """Writes into one keyspace; threads may share it.
 
     The cells of one entity are one mutation, which readers see as a whole. Few and small ones of several entities go in
-    one request, if the same nodes hold them: a request costs several times what a cell costs. Such a request stays
-    below the size and the number of entities from which Cassandra warns.
+    one request, if the same nodes hold them: a request costs several times what a cell costs. Such a request has at
+    most `Access.batch` bytes, and an entity for each 512 of them: 4096 stay below the size and the number of entities
+    from which Cassandra warns.
 
     Args:
         link: to the cluster.
@@ -73,15 +73,15 @@ class Writes:
     def _batches(self, statement: Any, entities: dict[bytes, list[Row]]) -> Iterator[Request]:
         """Requests for the cells of entities."""
         packs: dict[Any, tuple[list[Row], int, int]] = {}
-        replicas = self._replicas()
+        replicas, most = self._replicas(), self._link.access.batch
         for key, rows in entities.items():
             size = sum(len(row[4]) + _ROW_BYTES + len(key) for row in rows)
-            if size > PACKED_BYTES // 2:
+            if size > most // 2:
                 yield from _apart(statement, rows)
                 continue
             nodes = replicas(key)
             pack, entities_in, bytes_in = packs.get(nodes, ([], 0, 0))
-            if bytes_in + size > PACKED_BYTES or entities_in == PACKED_ENTITIES:
+            if bytes_in + size > most or entities_in == most // _ENTITY_BYTES:
                 yield _request(statement, pack, bytes_in)
                 pack, entities_in, bytes_in = [], 0, 0
             pack += rows
