@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.platform import Platform
+    from schemas.encoding import Encoding, encode
     from schemas.entity import Entity
     from schemas.errors import (
         DefinitionChanged,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DefinitionChanged",
     "DefinitionError",
+    "Encoding",
     "Entity",
     "EventError",
     "FeatureService",
@@ -44,6 +46,7 @@ __all__ = [
     "StoreError",
     "TwinbeamError",
     "agg",
+    "encode",
     "evaluate",
     "latest",
     "on_demand",
@@ -53,6 +56,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "DefinitionChanged": "schemas.errors",
     "DefinitionError": "schemas.errors",
+    "Encoding": "schemas.encoding",
     "Entity": "schemas.entity",
     "EventError": "schemas.errors",
     "FeatureService": "schemas.service",
@@ -66,6 +70,7 @@ _HOMES = {
     "StoreError": "schemas.errors",
     "TwinbeamError": "schemas.errors",
     "agg": "schemas.feature",
+    "encode": "schemas.encoding",
     "evaluate": "transforms.evaluate",
     "latest": "schemas.feature",
     "on_demand": "schemas.on_demand",
