@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from schemas.registry import Registry
     from schemas.service import FeatureService
     from schemas.source import Source
-    from transforms.evaluate import evaluate
+    from transforms.evaluate import evaluate, fit
 
 __all__ = [
     "DefinitionChanged",
@@ -48,6 +48,7 @@ __all__ = [
     "agg",
     "encode",
     "evaluate",
+    "fit",
     "latest",
     "on_demand",
 ]
@@ -72,6 +73,7 @@ _HOMES = {
     "agg": "schemas.feature",
     "encode": "schemas.encoding",
     "evaluate": "transforms.evaluate",
+    "fit": "transforms.evaluate",
     "latest": "schemas.feature",
     "on_demand": "schemas.on_demand",
 }

@@ -16,6 +16,7 @@ from serving.audit import Audit, AuditReport
 from serving.deployment import Deployment
 from serving.log import LoggedAnswer, ServingLog
 from serving.online import OnlineAnswer, OnlineReader, PreparedRead, check_fingerprint
+from transforms.catalog import Catalog
 from transforms.columns import whole
 from transforms.features import Features
 from transforms.selection import Selection
@@ -36,6 +37,7 @@ class ServingCalls:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._catalog: Catalog | None = None
         self._online: OnlineReader | None = None
         self._readers: dict[tuple[str | int, ...], PreparedReader] = {}
         self._log: ServingLog | None = None
@@ -57,11 +59,11 @@ class ServingCalls:
 
     def prepare(self, features: Any) -> PreparedRead:
         """A read of some features, by what is applied now."""
-        selection = self._project.catalog.select(features)
-        if self._online is None:
+        if self._online is None or self._catalog is None:
             deployment = Deployment.load(self._project.offline)
+            self._catalog = self._project.fitted_catalog(deployment)
             self._online = OnlineReader(deployment.blocks, self._project.online)
-        return self._online.prepare(selection)
+        return self._online.prepare(self._catalog.select(features))
 
     def answered(
         self, read: PreparedRead, keys: Any, request: Mapping[str, Any] | None, now: int | str | None
@@ -85,7 +87,7 @@ class ServingCalls:
         log.flush()
         chosen = random.Random(self._project.settings.project)
         deployment = Deployment.load(self._project.offline)
-        audit = Audit(self._project.catalog, deployment.blocks, self._project.offline)
+        audit = Audit(self._project.fitted_catalog(deployment), deployment.blocks, self._project.offline)
         return audit.run(answer for answer in log.read() if sample >= 1 or chosen.random() < sample)
 
     def renew(self) -> None:

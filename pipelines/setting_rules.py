@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.durations import parse_duration
 from schemas.errors import did_you_mean
+from serving.server.access import Grant
 
 Rule = Callable[[Any, Path], Any]
 """Reads a value, with the project's folder at hand; raises ValueError that says what is legal."""
@@ -175,6 +176,27 @@ def choice(*legal: str) -> Rule:
     return one_of
 
 
+def flag(value: Any, folder: Path) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is not legal: legal is true or false")
+    return value
+
+
+def grants(value: Any, folder: Path) -> tuple[Grant, ...]:
+    """List of the texts of grants."""
+    return tuple(Grant.parse(str(item)) for item in _some(value))
+
+
+def words(*legal: str) -> Rule:
+    """Rule: a list of some of the legal words."""
+
+    def some_of(value: Any, folder: Path) -> tuple[str, ...]:
+        return tuple(str(choice(*legal)(item, folder)) for item in _some(value))
+
+    return some_of
+
+
 def secret(value: Any, folder: Path) -> str:
     """Name of an environment variable or file; see `secrets`."""
     return text(value, folder)
@@ -255,6 +277,40 @@ _FLINK: Mapping[str, Any] = {
     "savepoints": location,
     "worker": _TEXT,
 }
+_SERVER: Mapping[str, Any] = {
+    "host": text,
+    "port": number(0, 65_535),
+    "workers": number(0, 1_024),
+    "certificate": _FILE,
+    "key": _FILE,
+    "open": flag,
+    "queue": number(1, 100_000),
+    "patience": duration,
+    "threads": number(1, 1_024),
+    "connections": number(1, 1_000_000),
+    "body": number(1, 1 << 30),
+    "rows": number(1, 1_000_000),
+    "events": number(1, 1_000_000),
+    "wait": duration,
+    "headers": duration,
+    "upload": duration,
+    "download": duration,
+    "idle": duration,
+    "drain": duration,
+    "linger": duration_or_none,
+    "cache": duration_or_none,
+    "log": choice("json", "text", "off"),
+    "traces": optional(url),
+    "callers": Each({"grants": grants}),
+    "tokens": {
+        "keys": _FILE,
+        "issuer": _TEXT,
+        "audience": _TEXT,
+        "algorithms": words("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"),
+        "claim": text,
+    },
+    "secrets": Each(secret),
+}
 SHAPE: Mapping[str, Any] = {
     "project": name,
     "definitions": paths,
@@ -280,6 +336,7 @@ SHAPE: Mapping[str, Any] = {
         "flink": _FLINK,
     },
     "serving": {"log_sample": share},
+    "server": _SERVER,
     "sources": Each({"topic": text, "files": locations, "lanes": lanes, "partitions": lanes}),
 }
 _PLAIN: Mapping[str, Any] = {"user": None, "ca": None, "secrets": {}}
@@ -333,6 +390,34 @@ DEFAULTS: Mapping[str, Any] = {
         },
     },
     "serving": {"log_sample": 1.0},
+    "server": {
+        "host": "127.0.0.1",
+        "port": 6570,
+        "workers": 0,
+        "certificate": None,
+        "key": None,
+        "open": False,
+        "queue": 256,
+        "patience": "1s",
+        "threads": 16,
+        "connections": 2_000,
+        "body": 16 << 20,
+        "rows": 10_000,
+        "events": 20_000,
+        "wait": "10s",
+        "headers": "10s",
+        "upload": "30s",
+        "download": "30s",
+        "idle": "75s",
+        "drain": "20s",
+        "linger": 0,
+        "cache": 0,
+        "log": "json",
+        "traces": None,
+        "callers": {},
+        "tokens": {},
+        "secrets": {},
+    },
     "sources": {},
 }
 

@@ -13,6 +13,7 @@ from pipelines.engine_settings import CassandraSettings, FlinkSettings, KafkaSet
 from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
 from schemas.errors import SettingsError, did_you_mean
 from schemas.source import Source
+from serving.server.configuration import ServerConfiguration, Tokens
 
 FILE = "twinbeam.toml"
 VARIABLE = "TWINBEAM_ENV"
@@ -135,6 +136,7 @@ class Settings:
     stream: StreamSettings
     run: RunSettings
     serving: ServingSettings
+    server: ServerConfiguration
     sources: Mapping[str, SourceSettings]
 
     @staticmethod
@@ -273,6 +275,7 @@ _SECRETS: Mapping[tuple[str, ...], tuple[str, ...] | None] = {
     ("online", "cassandra"): ("password",),
     ("stream", "kafka"): ("password", "key_password"),
     ("stream", "registry"): ("password",),
+    ("server",): None,
 }
 
 
@@ -309,5 +312,28 @@ def _settings(read: Mapping[str, Any], folder: Path, env: str | None) -> Setting
         ),
         run=RunSettings(**{**run, "flink": FlinkSettings(**run["flink"])}),
         serving=ServingSettings(read["serving"]["log_sample"]),
+        server=_server(read["server"]),
         sources={name: SourceSettings(**values) for name, values in read["sources"].items()},
     )
+
+
+def _server(read: Mapping[str, Any]) -> ServerConfiguration:
+    spans = ("patience", "wait", "headers", "upload", "download", "idle", "drain", "linger", "cache")
+    tokens = read["tokens"]
+    return ServerConfiguration(
+        **{
+            **read,
+            **{name: read[name] / 1e6 for name in spans},
+            "callers": {name: caller["grants"] for name, caller in read["callers"].items()},
+            "tokens": Tokens(**{**_TOKENS, **tokens}) if tokens else None,
+        }
+    )
+
+
+_TOKENS: Mapping[str, Any] = {
+    "keys": None,
+    "issuer": None,
+    "audience": None,
+    "algorithms": ("RS256",),
+    "claim": "twinbeam",
+}

@@ -141,7 +141,7 @@ class Encode:
         self, input: str | Encoder, *, size: int = HOT, min_count: int = 1,
         name: Text = None, default: object = None, description: str = "",
     ) -> Encoder:
-        """List of int8 with a place for each category kept, the most frequent first: 1 at its own, else 0.
+        """List of int8 with a place for each category kept, in the order of values: 1 at its own, else 0.
 
         Args:
             input: a category; null and values that are not kept have no place.

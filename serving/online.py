@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from serving.stores.base import SEALED, OnlineStore
 from serving.stores.row_reads import Asked, RowReader, Rows, Wanted, row_reader
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import Answer
+from transforms.artefact import SHOWN
 from transforms.assembly import assemble
 from transforms.features import Features
 from transforms.key_answers import EntityRows, KeyAnswers
@@ -21,7 +23,7 @@ from transforms.latest import LatestCells
 from transforms.plain_keys import plain_columns
 from transforms.read_plan import ReadPlan
 from transforms.requests import Request, column_array, read_request, role_keys
-from transforms.selection import Selection
+from transforms.selection import Output, Selection
 from transforms.served import ServedFeatures
 
 Marks = dict[str, dict[str, int]]
@@ -49,18 +51,41 @@ class OnlineReader:
     Args:
         blocks: the applied blocks of every view.
         store: the online store.
+        timed: called with the seconds that each read of the store took, or None.
     """
 
-    def __init__(self, blocks: Mapping[str, Sequence[Block]], store: OnlineStore) -> None:
-        self._blocks, self._rows = blocks, row_reader(store)
+    def __init__(
+        self,
+        blocks: Mapping[str, Sequence[Block]],
+        store: OnlineStore,
+        timed: Callable[[float], None] | None = None,
+    ) -> None:
+        rows = row_reader(store)
+        self._blocks, self._rows = blocks, rows if timed is None else _TimedRows(rows, timed)
 
     def prepare(self, selection: Selection) -> PreparedRead:
         """A read of a selection, planned once for any number of keys and times.
 
         Raises:
-            RequestError: a feature is not applied yet.
+            RequestError: a feature is not applied, or not fitted yet.
+            DefinitionChanged: an encoded one is fitted by another definition.
         """
+        selection.check()
         return PreparedRead(ReadPlan.compile(selection, self._blocks), self._rows)
+
+
+class _TimedRows:
+    """A row reader that says how long its reads take."""
+
+    def __init__(self, rows: RowReader, timed: Callable[[float], None]) -> None:
+        self._rows, self._timed = rows, timed
+
+    def read(self, asked: Sequence[Asked], marks: Wanted) -> Rows:
+        begun = perf_counter()
+        try:
+            return self._rows.read(asked, marks)
+        finally:
+            self._timed(perf_counter() - begun)
 
 
 class PreparedRead:
@@ -176,7 +201,8 @@ class PreparedRead:
         answers = [column if isinstance(column, Answer) else column.answer() for column in columns]
         times = np.array(instants, np.int64)
         table = assemble(selection, dict(zip(plan.names, answers, strict=True)), asked.request, times)
-        return Features(asked.request.given, table, times, selection.fingerprint)
+        artefacts = selection.artefacts()
+        return Features(asked.request.given, table, times, selection.fingerprint, artefacts=artefacts)
 
 
 class _Asked:
@@ -281,7 +307,7 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
     """
     if fingerprint is None or fingerprint == selection.fingerprint:
         return
-    addresses = [output.address for output in selection.outputs]
+    addresses = [_named(output) for output in selection.outputs]
     before, now = fingerprint.partition("-")[2], selection.fingerprint.partition("-")[2]
     changed = addresses
     if len(before) == len(now):
@@ -291,3 +317,9 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
         f"fingerprint {fingerprint} was asked for, these features have {selection.fingerprint}; changed since: "
         f"{', '.join(changed)}"
     )
+
+
+def _named(output: Output) -> str:
+    """Address of a feature, with the artefact that it is fitted by now, if any."""
+    artefact = output.feature.artefact
+    return f"{output.address} (artefact {artefact[:SHOWN]} is applied)" if artefact else output.address

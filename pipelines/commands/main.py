@@ -22,6 +22,7 @@ COMMANDS = {
     "status": ("status", "say which runs are alive"),
     "publish": ("publish", "send events of a source to its topic"),
     "get": ("get", "read features online"),
+    "serve": ("serve", "answer reads and take events over HTTP"),
     "training-set": ("training_set", "build a training set from the offline store"),
     "audit": ("audit", "replay logged answers against the offline store"),
     "try": ("trial", "evaluate definitions over a sample of events, without a project"),

@@ -32,8 +32,9 @@ class Vocabulary:
         self._kinds, self._size, self._min_count, self._unknown = tuple(kinds), size, min_count, unknown
 
     def fit(self, inputs: Arrays, target: pa.Array | None) -> Document:
-        """Values kept, in order."""
-        return {"values": most_frequent(Combinations(inputs), self._size, self._min_count)}
+        """Values kept, by frequency."""
+        found = Combinations(inputs)
+        return {"values": stored([found.values[at] for at in most_frequent(found, self._size, self._min_count)])}
 
     def bound(self, document: Document) -> Transform:
         """The transform."""
@@ -55,8 +56,9 @@ class OneHot:
         self._kinds, self._size, self._min_count = (kind,), size, min_count
 
     def fit(self, inputs: Arrays, target: pa.Array | None) -> Document:
-        """Values kept, in order."""
-        return {"values": most_frequent(Combinations(inputs), self._size, self._min_count)}
+        """Values kept, in the order of values."""
+        found = Combinations(inputs)
+        return {"values": stored(sorted(found.values[at] for at in most_frequent(found, self._size, self._min_count)))}
 
     def bound(self, document: Document) -> Transform:
         """The transform."""
@@ -145,8 +147,8 @@ class HashedCross:
         return transform
 
 
-def most_frequent(found: Combinations, size: int, min_count: int) -> list[object]:
-    """The values kept, as JSON.
+def most_frequent(found: Combinations, size: int, min_count: int) -> list[int]:
+    """Places of the values kept, by frequency; at least one.
 
     Raises:
         Unfit: there is none.
@@ -154,4 +156,4 @@ def most_frequent(found: Combinations, size: int, min_count: int) -> list[object
     kept = found.kept(found.counts(), size, min_count)
     if not kept:
         raise Unfit(_NOTHING if min_count == 1 else f"no value is there {min_count} times in the rows given")
-    return stored([found.values[at] for at in kept])
+    return kept
