@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -34,10 +35,11 @@ class OnlineAnswer:
 
     Attributes:
         features: the answer.
+        sampled: rows that are sampled for the serving log, by a hash of their keys; None for all.
     """
 
-    def __init__(self, features: Features, marks: Callable[[], Marks]) -> None:
-        self.features, self._marks = features, marks
+    def __init__(self, features: Features, marks: Callable[[], Marks], sampled: Sequence[int] | None = None) -> None:
+        self.features, self._marks, self.sampled = features, marks, sampled
 
     @property
     def marks(self) -> Marks:
@@ -113,7 +115,7 @@ class PreparedRead:
         request: Mapping[str, Any] | None,
         now: int | str | None,
         clock: int,
-        marked: bool = True,
+        share: float = 1.0,
     ) -> OnlineAnswer:
         """Features as of now.
 
@@ -125,7 +127,7 @@ class PreparedRead:
             request: request values beside the keys.
             now: µs; None for the clock; "latest" for the newest event of each row's entities.
             clock: µs, the reader's clock.
-            marked: whether the answer's marks are wanted.
+            share: of all keys, of those whose answers are sampled for the log; marks are read if one of them is asked.
 
         Raises:
             RequestError: `now` is older than an event in the cells read, a feature is still being backfilled, or a
@@ -135,6 +137,8 @@ class PreparedRead:
         if isinstance(instant, str):
             raise RequestError(f"now={now!r}: give a time, or 'latest'")
         asked = _Asked(self._plan, self._names, keys, request)
+        sampled = None if share >= 1 else asked.sampled(share)
+        marked = sampled is None or bool(sampled)
         firsts = self._firsts_at(instant)
         found = self._rows.read(
             [
@@ -155,7 +159,7 @@ class PreparedRead:
         self._check_reach(horizons, firsts, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
-        return OnlineAnswer(features, _MarksOf(found, entities) if marked else dict)
+        return OnlineAnswer(features, _MarksOf(found, entities) if marked else dict, sampled)
 
     def _firsts_at(self, instant: int | None) -> list[list[int]]:
         """Start (µs) of the first cell wanted of each block, by entity."""
@@ -228,6 +232,17 @@ class _Asked:
             self.rows = len(next(iter(self.plain.values())))
         several = len(encoded) > 1
         self.keys = [_numbered(of_entity or [], several) for of_entity in encoded]
+
+    def sampled(self, share: float) -> list[int]:
+        """Rows of a share of all keys; a key is sampled always or never, whichever process is asked for it."""
+        if share <= 0:
+            return []
+        least, found = share * 2**32, []
+        for row in range(self.rows):
+            whole = b"".join(keys[numbers[row]] if numbers[row] >= 0 else b"" for keys, numbers in self.keys)
+            if crc32(whole) < least:
+                found.append(row)
+        return found
 
     @property
     def request(self) -> Request:

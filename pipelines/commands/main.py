@@ -31,6 +31,7 @@ COMMANDS = {
     "compact": ("compact", "join the small files of the offline store"),
     "doctor": ("doctor", "say what is wrong with the set-up and how to mend it"),
 }
+EXTRAS = {"serve": "server"}
 FAILED = 1
 INTERRUPTED = 130
 DEBUG = "TWINBEAM_DEBUG"
@@ -83,7 +84,7 @@ def _dispatch(words: Sequence[str]) -> int:
         if missing in OURS:
             raise
         raise TwinbeamError(
-            f"`twinbeam {name}` needs the package {missing!r}: pip install 'twinbeam[pipeline]'"
+            f"`twinbeam {name}` needs the package {missing!r}: pip install 'twinbeam[{EXTRAS.get(name, 'pipeline')}]'"
         ) from error
     return cast(Command, module).run(name, words[1:])
 
