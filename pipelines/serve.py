@@ -38,7 +38,9 @@ class AppliedProject:
         self.project, self.version = project, deployment.version
         self.waits = project.settings.online.store != "sqlite"
         self._blocks = deployment.blocks
-        self._calls = ServingCalls(project, lambda seconds: counters.store_call("read", seconds), lambda: _drop(counters))
+        self._calls = ServingCalls(
+            project, lambda seconds: counters.store_call("read", seconds), lambda: _drop(counters)
+        )
         self.catalog: Catalog = self._calls.catalog
 
     def reader(self, features: str | tuple[str, ...]) -> PreparedReader:

@@ -51,8 +51,8 @@ def run(name: str, words: Sequence[str]) -> int:
     def ready() -> None:
         shown = f"[{host}]" if ":" in host else host
         say(
-            f"{settings.project} is served at {scheme}://{shown}:{port} by {workers} {"process" if workers == 1 else "processes"} "
-            f"(pid {os.getpid()})"
+            f"{settings.project} is served at {scheme}://{shown}:{port} by {workers} "
+            f"{'process' if workers == 1 else 'processes'} (pid {os.getpid()})"
         )
 
     with tempfile.TemporaryDirectory(prefix="twinbeam-serve-") as shared:
@@ -74,7 +74,7 @@ def _check(project: str, server: ServerConfiguration) -> None:
     if not server.guarded and not server.open and not _loopback(server.host):
         raise SettingsError(
             f"server: at {server.host} others can reach it, and it asks for no credentials: legal are "
-            "[server.callers.NAME] tables or [server.tokens], host = \"127.0.0.1\", or open = true"
+            '[server.callers.NAME] tables or [server.tokens], host = "127.0.0.1", or open = true'
         )
 
 

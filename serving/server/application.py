@@ -171,7 +171,7 @@ class Application:
         try:
             with self._tracing.span(work.route, request):
                 answer: Answer = work.route.handler(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self._end(work, self._failed(error, work))
             return False
         if type(answer) is Response:
@@ -191,7 +191,7 @@ class Application:
         try:
             with self._tracing.span(work.route, work.request):
                 return later.work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return self._failed(error, work)
 
     def _done(self, work: _Work, done: Future[Response]) -> None:
@@ -205,7 +205,7 @@ class Application:
     async def _awaited(self, work: _Work, answer: Answer) -> None:
         try:
             response = await cast("asyncio.Future[Response]", answer)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             response = self._failed(error, work)
         if work.gate is not None:
             work.gate.left()

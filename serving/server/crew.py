@@ -61,7 +61,7 @@ class Crew:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             code = self._work(number)
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             traceback.print_exc()
         finally:
             sys.stdout.flush()

@@ -130,7 +130,5 @@ def _text(family: Family) -> str:
 def _labels(labels: tuple[tuple[str, str], ...]) -> str:
     if not labels:
         return ""
-    quoted = (
-        (name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for name, value in labels
-    )
+    quoted = ((name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for name, value in labels)
     return "{" + ",".join(f'{name}="{value}"' for name, value in quoted) + "}"

@@ -82,10 +82,8 @@ class FeatureRoutes:
             known = self._cache.find(asked)
             if known is not None:
                 return known
-        if check_type(request, JSON, ARROW) == ARROW:
-            body = _of_arrow(request)
-        else:
-            body = self._decoder.decode(request.body)
+        of_arrow = check_type(request, JSON, ARROW) == ARROW
+        body = _of_arrow(request) if of_arrow else self._decoder.decode(request.body)
         planned = self.planned(reads, request, body.features)
         rows = body.keys.num_rows if isinstance(body.keys, pa.Table) else rows_of(body.keys)
         if rows > self._rows:

@@ -18,7 +18,7 @@ from transforms.selection import Selection
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST, _MOST = -62_135_596_800_000_000, 253_402_300_799_999_999
-NOW = "now: give ISO 8601 text as in 2026-12-01T12:00:00Z, µs since the epoch, or \"latest\""
+NOW = 'now: give ISO 8601 text as in 2026-12-01T12:00:00Z, µs since the epoch, or "latest"'
 
 
 class GivenColumns:

@@ -25,9 +25,7 @@ class HealthRoutes:
         guarded: whether metrics are for known callers alone.
     """
 
-    def __init__(
-        self, backend: Backend, exposition: Exposition, draining: Callable[[], bool], guarded: bool
-    ) -> None:
+    def __init__(self, backend: Backend, exposition: Exposition, draining: Callable[[], bool], guarded: bool) -> None:
         self._backend, self._exposition, self._draining, self._guarded = backend, exposition, draining, guarded
         self._looked = -_FRESH
         self._ailments: dict[str, str] = {}

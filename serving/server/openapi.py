@@ -81,7 +81,8 @@ def _page(made: dict[str, Any]) -> Iterator[str]:
             if "description" in operation:
                 yield f"<p>{escape(operation['description'])}</p>"
             rows = [
-                (f"{each['name']} ({each['in']})", each.get("description", "")) for each in operation.get("parameters", ())
+                (f"{each['name']} ({each['in']})", each.get("description", ""))
+                for each in operation.get("parameters", ())
             ]
             yield from _table("Parameters", rows)
             body = operation.get("requestBody", {}).get("content", {})

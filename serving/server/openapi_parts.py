@@ -173,9 +173,7 @@ METRICS = {
     "operationId": "getMetrics",
     "summary": "What all processes counted, for Prometheus",
     "tags": ["health"],
-    "responses": _answers(
-        401, 404, 503, _200={"description": "Metrics", "content": {"text/plain": {"schema": _TEXT}}}
-    ),
+    "responses": _answers(401, 404, 503, _200={"description": "Metrics", "content": {"text/plain": {"schema": _TEXT}}}),
 }
 
 _COLUMNS = {"type": "object", "additionalProperties": {"type": "array"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from schemas.types import type_text
 from serving.lineage import Entry, entries
 from serving.server.messages import Request, Response
 from serving.server.openapi_parts import REGISTRY, SEARCH, SHOW
@@ -13,7 +14,6 @@ from serving.server.problems import Problem
 from serving.server.push_routes import pushable
 from serving.server.routing import Route
 from serving.server.visible import Sight, Visible
-from schemas.types import type_text
 from transforms.catalog import Catalog
 from transforms.requests import column_types
 

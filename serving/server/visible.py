@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+from schemas.errors import RequestError
 from serving.server.access import Caller
 from serving.server.problems import Problem
 from transforms.catalog import Catalog
 from transforms.selection import Output
 
 _MOST_SCOPES = 1_024
-_THINGS = "view, alias, on-demand function or service"
+_THINGS = "view, alias, on-demand function, encoding or service"
 
 
 class Visible:
@@ -23,20 +24,15 @@ class Visible:
 
     Attributes:
         views: names of the views.
-        names: of views, aliases, on-demand functions and services.
+        names: of views, aliases, on-demand functions, encodings and services.
     """
 
     def __init__(self, catalog: Catalog, caller: Caller) -> None:
-        self._catalog, registry = catalog, catalog.registry
+        self._catalog = catalog
         self.views = frozenset(name for name in catalog.views if caller.everything or caller.may("read", name))
-        known = {name: {name} for name in catalog.views}
-        known |= {role: {alias.view.name} for role, alias in registry.aliases.items()}
-        known |= {name: self._used(function.inputs) for name, function in catalog.on_demand.items()}
-        known |= {
-            name: {output.view.name for output in catalog.select(service).needed() if output.view is not None}
-            for name, service in registry.services.items()
-        }
-        self.names = frozenset(name for name, used in known.items() if used <= self.views)
+        registry = catalog.registry
+        names = (*catalog.views, *registry.aliases, *catalog.on_demand, *catalog.encodings, *registry.services)
+        self.names = frozenset(name for name in names if caller.everything or self._used(name) <= self.views)
 
     @cached_property
     def sources(self) -> frozenset[str]:
@@ -67,22 +63,18 @@ class Visible:
                     )
 
     def features(self, role: str) -> Mapping[str, Output]:
-        """Features of a view, alias or on-demand function by their names; a service has none of its own."""
+        """Features of anything but a service by their names; a service has none of its own."""
         if role in self._catalog.registry.services:
             return {}
         return {output.feature.name: output for output in self._catalog.select(role).outputs}
 
-    def _used(self, addresses: Iterable[str]) -> set[str]:
-        """Names of the views behind addresses."""
-        found: set[str] = set()
-        waiting = list(addresses)
-        while waiting:
-            output = self._catalog.output(waiting.pop())
-            if output.view is not None:
-                found.add(output.view.name)
-            elif output.function is not None:
-                waiting += output.function.inputs
-        return found
+    def _used(self, name: str) -> set[str]:
+        """Names of the views that something is made of; of what cannot be read yet, one that no view has."""
+        try:
+            needed = self._catalog.select(name).needed()
+        except RequestError:
+            return {""}
+        return {output.view.name for output in needed if output.view is not None}
 
 
 class Sight:

@@ -1,4 +1,4 @@
-"""A worker: one process that answers at a listening socket until it is told to end, and then ends without a lost answer."""
+"""A worker: one process that answers at a listening socket until it is told to end, and then loses no answer."""
 
 from __future__ import annotations
 
