@@ -140,15 +140,14 @@ class PreparedRead:
         sampled = None if share >= 1 else asked.sampled(share)
         marked = sampled is None or bool(sampled)
         firsts = self._firsts_at(instant)
-        found = self._rows.read(
-            [
-                Asked(entity.entity, keys, blocks, of_entity)
-                for entity, (keys, _), blocks, of_entity in zip(
-                    self._plan.entities, asked.keys, self._blocks, firsts, strict=True
-                )
-            ],
-            Wanted.ALL if marked else Wanted.SEALS,
-        )
+        slices = [
+            Asked(entity.entity, keys, blocks, of_entity)
+            for entity, (keys, _), blocks, of_entity in zip(
+                self._plan.entities, asked.keys, self._blocks, firsts, strict=True
+            )
+        ]
+        # What is computed of the request alone needs no store.
+        found = self._rows.read(slices, Wanted.ALL if marked else Wanted.SEALS) if slices else Rows((), {}, {})
         horizons = self._horizons(found)
         entities = [
             EntityRows(entity, keys, requests, rows, found.lanes)

@@ -24,6 +24,8 @@ COMMANDS = {
     "get": ("get", "read features online"),
     "serve": ("serve", "answer reads and take events over HTTP"),
     "training-set": ("training_set", "build a training set from the offline store"),
+    "fit": ("fit", "fit the encoders of an encoding"),
+    "encoders": ("encoders", "list, show and apply what encoders learnt"),
     "audit": ("audit", "replay logged answers against the offline store"),
     "try": ("trial", "evaluate definitions over a sample of events, without a project"),
     "features": ("catalogue", "list, show and search features"),
