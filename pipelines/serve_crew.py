@@ -22,24 +22,10 @@ from serving.server.counters import Counters
 from serving.server.crew import Crew
 from serving.server.request_log import JsonLines
 from serving.server.site import SiteBuilder
-from serving.server.supervisor import crew_command, inherited
+from serving.server.supervisor import inherited
 from serving.server.worker import Worker
 
-MODULE = "pipelines.serve_crew"
 GRACE = 5.0
-
-
-def command(project: Path, env: str | None, workers: int, folder: Path) -> list[str]:
-    """Command that starts a crew.
-
-    Args:
-        project: folder of the project.
-        env: environment of its settings, or None.
-        workers: how many.
-        folder: that all processes of the server share.
-    """
-    given = ["--project", str(project), "--workers", str(workers), "--folder", str(folder)]
-    return crew_command(MODULE, *given, *(["--env", env] if env else []))
 
 
 def main() -> int:

@@ -202,3 +202,19 @@ def read(client: httpx.Client, features: Any, keys: Any, code: int = 200, **othe
     answer = client.post("/v1/features", json={"features": features, "keys": keys, **others})
     assert answer.status_code == code, answer.text
     return answer.json()
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process has started, and those that they have."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            rest = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if rest[0] != "Z":
+            parents[int(stat.parent.name)] = int(rest[1])
+    found: set[int] = set()
+    while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
+        found |= more
+    return found

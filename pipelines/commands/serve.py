@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.commands.arguments import Parser, count, project_folder
-from pipelines.serve_crew import command
 from pipelines.settings import Settings
 from schemas.errors import SettingsError
 from serving.server.configuration import ServerConfiguration
 from serving.server.credentials import Credentials
-from serving.server.supervisor import Supervisor, listen
+from serving.server.supervisor import listen, supervise
 from serving.server.worker import tls
 
 EXAMPLE = """\
@@ -24,6 +23,8 @@ twinbeam serve
 twinbeam serve --port 8080 --workers 4
 curl -d '{"features": "fraud_v1", "keys": {"user_id": [7]}}' http://127.0.0.1:6570/v1/features
 kill -HUP PID                                           # other workers: new code, settings, certificates"""
+
+CREW = "pipelines.serve_crew"
 
 
 def run(name: str, words: Sequence[str]) -> int:
@@ -45,19 +46,11 @@ def run(name: str, words: Sequence[str]) -> int:
     host, port = listening.getsockname()[:2]
     scheme = "http" if server.certificate is None else "https"
 
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    def ready() -> None:
-        shown = f"[{host}]" if ":" in host else host
-        say(
-            f"{settings.project} is served at {scheme}://{shown}:{port} by {workers} "
-            f"{'process' if workers == 1 else 'processes'} (pid {os.getpid()})"
-        )
-
-    with tempfile.TemporaryDirectory(prefix="twinbeam-serve-") as shared:
-        started = command(folder, given.env, workers, Path(shared))
-        return Supervisor(started, listening, workers, say).run(ready)
+    shown = f"[{host}]" if ":" in host else host
+    shared = Path(tempfile.mkdtemp(prefix="twinbeam-serve-"))
+    crew = [sys.executable, "-m", CREW, "--project", str(folder), "--workers", str(workers), "--folder", str(shared)]
+    crew += ["--env", given.env] if given.env else []
+    supervise(crew, listening, workers, f"{settings.project} is served at {scheme}://{shown}:{port}", shared)
 
 
 def _check(project: str, server: ServerConfiguration) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 ROLES = ("read", "push", "admin")
 LEGAL = (
     "a grant is ROLE or ROLE:NAME, after PROJECT/ for one project alone: roles are read (of a view), push (to a "
-    'source, or to all that a view is fed by) and admin (all of it); NAME may end in *: as in "read:user_*" or "shop/push"'
+    "source, or to all that a view is fed by) and admin (all of it); NAME may end in *: as in "
+    '"read:user_*" or "shop/push"'
 )
 _GRANT = re.compile(r"(?:(?P<project>[A-Za-z][\w-]*|\*)/)?(?P<role>\w+)(?::(?P<name>[\w-]*\*?))?")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from serving.server.messages import encode_json
+from transforms.answer_columns import AnswerColumn
 from transforms.answers import NO_TIME, PRESENT, STATUSES
 from transforms.features import Features
 from transforms.selection import Selection
@@ -23,6 +24,7 @@ _FEW = 128
 _TIME = pa.timestamp("us", "UTC")
 
 Writer = Callable[[Sequence[Any]], Sequence[Any]]
+Columns = Mapping[str, AnswerColumn]
 
 
 class AnswerBodies:
@@ -37,9 +39,15 @@ class AnswerBodies:
         self._writers = {output.address: _writer(output.feature.dtype) for output in selection.outputs}
         self._all_present: dict[int, msgspec.Raw] = {}
 
-    def by_column(self, features: Features, parts: Iterable[str]) -> bytes:
-        """JSON of a list a feature."""
-        values, codes, times = self._read(features)
+    def by_column(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
+        """JSON of a list a feature.
+
+        Args:
+            features: the answer.
+            columns: its columns.
+            parts: some of `PARTS`.
+        """
+        values, codes, times = self._read(features, columns)
         body: dict[str, Any] = {"values": values}
         if "statuses" in parts:
             body["statuses"] = self._statuses(codes, len(features))
@@ -49,9 +57,9 @@ class AnswerBodies:
         body["fingerprint"] = features.fingerprint
         return encode_json(body)
 
-    def by_row(self, features: Features, parts: Iterable[str]) -> bytes:
-        """JSON of an object a row."""
-        values, codes, times = self._read(features)
+    def by_row(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
+        """JSON of an object a row; arguments as those of `by_column`."""
+        values, codes, times = self._read(features, columns)
         count = len(features)
         body: dict[str, Any] = {"rows": _turned(values, count)}
         if "statuses" in parts:
@@ -62,12 +70,12 @@ class AnswerBodies:
         body["fingerprint"] = features.fingerprint
         return encode_json(body)
 
-    def arrow(self, features: Features, parts: Iterable[str]) -> bytes:
+    def arrow(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
         """Arrow IPC stream: the columns of `Features.to_arrow`, `_as_of`, and what is asked for beside each feature."""
         table = features.to_arrow()
         given, count = features.given.num_columns, len(features)
         names = table.column_names[given:]
-        for name, column in zip(names, features.columns().values(), strict=True):
+        for name, column in zip(names, columns.values(), strict=True):
             if "statuses" in parts:
                 table = table.append_column(f"{name}__status", pa.array(_words(column.codes, count), pa.string()))
             if "event_times" in parts:
@@ -80,12 +88,12 @@ class AnswerBodies:
             writer.write_table(table)
         return bytes(sink.getvalue())
 
-    def _read(self, features: Features) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def _read(self, features: Features, columns: Columns) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Values (the given ones first), codes and times as texts, by name."""
         values: dict[str, Any] = features.given_values()
         codes, times = {}, {}
         known: dict[int, list[str | None]] = {}
-        for address, column in features.columns().items():
+        for address, column in columns.items():
             writer = self._writers[address]
             values[address] = column.values if writer is None else writer(column.values)
             codes[address] = column.codes
@@ -112,15 +120,20 @@ def json_values(dtype: pa.DataType, values: Sequence[Any]) -> Sequence[Any]:
     return values if writer is None else writer(values)
 
 
-@lru_cache(maxsize=65_536)
 def time_text(time: int) -> str | None:
     """An instant (µs) in RFC 3339; None where there is none."""
     if time == NO_TIME:
         return None
+    seconds, rest = divmod(time, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}Z" if rest else f"{_second(seconds)}Z"
+
+
+@lru_cache(maxsize=16_384)
+def _second(seconds: int) -> str:
     try:
-        return (_EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     except OverflowError:
-        return f"{np.datetime64(time, 'us')}Z"
+        return str(np.datetime64(seconds, "s"))
 
 
 def _texts(times: Sequence[int]) -> list[str | None]:

@@ -59,6 +59,8 @@ def check_type(request: Request, *legal: str) -> str:
     Raises:
         Problem: it is not legal here.
     """
+    if request.headers.get("content-type", JSON) == JSON:
+        return JSON
     kind = request.content_type or JSON
     if kind == "application/x-www-form-urlencoded":  # What curl says of whatever is sent with -d.
         return JSON

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jwt
-
 from schemas.errors import SettingsError
 from serving.server.access import Caller, Grant
 from serving.server.configuration import ServerConfiguration, Tokens
@@ -72,12 +70,18 @@ class TokenKeys:
         secret: that they are signed with, or None for the public keys of a file.
 
     Raises:
-        SettingsError: there are no keys, or they are not legal.
+        SettingsError: there are no keys, or they are not legal; or PyJWT is not installed.
     """
 
     def __init__(self, project: str, tokens: Tokens, secret: str | None) -> None:
-        self._project, self._tokens = project, tokens
-        self._key_of = _verifier(tokens, secret)
+        try:
+            import jwt  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"server.tokens: the package {error.name!r} is missing: pip install 'twinbeam[tokens]'"
+            ) from error
+        self._project, self._tokens, self._jwt = project, tokens, jwt
+        self._key_of = _verifier(jwt, tokens, secret)
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     def caller(self, token: str) -> Caller | None:
@@ -90,7 +94,7 @@ class TokenKeys:
             del self._known[digest]
         tokens = self._tokens
         try:
-            claims = jwt.decode(
+            claims = self._jwt.decode(
                 token,
                 self._key_of(token),
                 algorithms=list(tokens.algorithms),
@@ -99,7 +103,7 @@ class TokenKeys:
                 leeway=_LEEWAY,
                 options={"require": ["exp"], "verify_aud": tokens.audience is not None},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        except (self._jwt.PyJWTError, ValueError, TypeError, KeyError):
             return None
         caller = Caller(str(claims.get("sub", "token"))[:128], self._grants(claims.get(tokens.claim)))
         if len(self._known) >= _MOST_KNOWN:
@@ -160,7 +164,7 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
-def _verifier(tokens: Tokens, secret: str | None) -> Callable[[str], Any]:
+def _verifier(jwt: Any, tokens: Tokens, secret: str | None) -> Callable[[str], Any]:
     """What finds the key that verifies a token."""
     symmetric = [name for name in tokens.algorithms if name.startswith("HS")]
     if (tokens.keys is None) == (secret is None) or (len(symmetric) not in (0, len(tokens.algorithms))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from time import monotonic, time
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from serving.server.ports import Backend, Reader, Reads
 from serving.server.problems import Problem
 from serving.server.routing import Route
 from serving.server.visible import Sight
+from transforms.answer_columns import AnswerColumn
 from transforms.answers import STATUSES
-from transforms.features import Features
 
 MANY = 200
 MOST_READERS = 512
@@ -116,22 +116,28 @@ class FeatureRoutes:
             keys = planned.given.columns(keys, "keys")
             extra = None if extra is None else planned.given.columns(extra, "request")
         features = planned.reader.get(keys, extra, instant_of(body.now), body.fingerprint)
+        columns = features.columns()
         parts = PARTS if body.include is None and not as_arrow else body.include or ()
         if as_arrow:
-            response = Response(200, planned.bodies.arrow(features, parts), ARROW)
+            response = Response(200, planned.bodies.arrow(features, columns, parts), ARROW)
         elif body.orient == "rows":
-            response = Response(200, planned.bodies.by_row(features, parts))
+            response = Response(200, planned.bodies.by_row(features, columns, parts))
         else:
-            response = Response(200, planned.bodies.by_column(features, parts))
-        self.count(planned, features)
+            response = Response(200, planned.bodies.by_column(features, columns, parts))
+        self.count(planned, columns, len(features))
         if self._cache is not None and asked is not None:
             self._cache.keep(asked, begun, response)
         return response
 
-    def count(self, planned: _Planned, features: Features) -> None:
-        """Counts what was answered."""
-        counters, count = self._counters, len(features)
-        columns = features.columns()
+    def count(self, planned: _Planned, columns: Mapping[str, AnswerColumn], count: int) -> None:
+        """Counts what was answered.
+
+        Args:
+            planned: the read.
+            columns: of its answer.
+            count: rows of it.
+        """
+        counters = self._counters
         counters.rows.add(count)
         present = 0
         for column in columns.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
 
 from schemas.errors import SettingsError
 
@@ -146,6 +149,36 @@ def inherited() -> tuple[socket.socket, Callable[[], None]]:
     return socket.socket(fileno=int(os.environ[SOCKET])), ready
 
 
-def crew_command(module: str, *arguments: str) -> list[str]:
-    """Command that runs a module of a crew with this Python."""
-    return [sys.executable, "-m", module, *arguments]
+def supervise(command: Sequence[str], listening: socket.socket, workers: int, place: str, folder: Path) -> NoReturn:
+    """Becomes the supervisor: this process goes on as one that has nothing loaded.
+
+    Args:
+        command: starts a crew.
+        listening: the socket.
+        workers: how many workers say that they are ready.
+        place: what is served, and where, for the user.
+        folder: that all processes of the server share; removed in the end.
+    """
+    given = [str(listening.fileno()), str(workers), place, str(folder), *command]
+    os.execv(sys.executable, [sys.executable, "-m", "serving.server.supervisor", *given])
+
+
+def main() -> int:
+    """Supervises as the command line says; the exit code."""
+    number, workers, place, folder, *command = sys.argv[1:]
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def ready() -> None:
+        say(f"{place} by {workers} {'process' if workers == '1' else 'processes'} (pid {os.getpid()})")
+
+    try:
+        return Supervisor(command, socket.socket(fileno=int(number)), int(workers), say).run(ready)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
