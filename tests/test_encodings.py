@@ -35,12 +35,15 @@ from transforms.evaluate import evaluate, fit
 from transforms.features import Features
 
 FEATURES = list(encoders())
+# One of each encoder, for calls of one row.
+EACH = ["s_vocabulary", "s_one_hot", "s_target_mean", "x_standard", "x_min_max", "x_buckets", "x_quantiles", "s_x"]
+EACH += ["s_device_cross"]
 NOW = START + timedelta(days=1)
 SCALES = {"price": pa.float64(), "label": pa.bool_()}
 
 
 def definitions(folder: Path, **options: Any) -> list[Any]:
-    """A view of a row a user, and every encoder over it."""
+    """A view of a row a user, and every encoder over it; one of each over a view of its own."""
     source = Source(
         "events",
         fields={"user_id": "int64", "ts": "timestamp(us)", **STORED},
@@ -49,7 +52,10 @@ def definitions(folder: Path, **options: Any) -> list[Any]:
     )
     user = Entity("user", keys={"user_id": "int64"})
     view = FeatureView("v", entity=user, source=source, features=list(STORED), **options)
-    return [view, Encoding("enc", features=list(encoders().values()), request=REQUEST)]
+    plain = FeatureView("w", entity=user, source=source, features=["s", "x"])
+    each = [encoder for name, encoder in encoders("w").items() if name in EACH]
+    encoding = Encoding("enc", features=list(encoders().values()), request=REQUEST)
+    return [view, encoding, plain, Encoding("each", features=each, request={"device": "string"})]
 
 
 def write(folder: Path, given: Mapping[str, list[Any]]) -> None:
@@ -84,34 +90,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         p.apply()
         p.run_batch()
         p.fit("enc", spine(given, targets=True))
+        p.fit("each", spine(given, targets=True))
     return folder
 
 
 @pytest.fixture(scope="module")
 def answers(folder: Path) -> tuple[Features, Features, list[Features]]:
-    """All encoded features: trained, served in one call, served one by one."""
+    """All encoded features: trained, served in one call; one of each encoder: served one by one."""
     given = rows(1)
     keys = spine(given, targets=False).drop_columns(["t"])
     with platform(folder, *definitions(folder)) as p:
-        trained = p.training_set(spine(given, targets=False), "enc")
-        served = p.get("enc", keys, now=NOW)
-        reader = p.reader("enc")
-        alone = [reader.get(keys.slice(at, 1), now=NOW) for at in range(ROWS)]
+        trained = p.training_set(spine(given, targets=False), ["enc", "each"])
+        served = p.get(["enc", "each"], keys, now=NOW)
+        reader = p.reader("each")
+        request = keys.select(["device", "user_id"])
+        alone = [reader.get(request.slice(at, 1), now=NOW) for at in range(ROWS)]
     return trained, served, alone
 
 
-@pytest.mark.parametrize("feature", FEATURES)
-def test_what_is_trained_is_served(answers: tuple[Features, Features, list[Features]], feature: str) -> None:
+@pytest.mark.parametrize("address", [*(f"enc:{name}" for name in FEATURES), *(f"each:{name}" for name in EACH)])
+def test_what_is_trained_is_served(answers: tuple[Features, Features, list[Features]], address: str) -> None:
     trained, served, alone = answers
-    address = f"enc:{feature}"
     values = [bits(value) for value in trained.answers[address].values.to_pylist()]
     assert len(values) == ROWS
     assert len({repr(value) for value in values}) > 1
     assert [bits(value) for value in served.answers[address].values.to_pylist()] == values
-    assert [bits(each.answers[address].values[0].as_py()) for each in alone] == values
     statuses = trained.answers[address].statuses.tolist()
     assert served.answers[address].statuses.tolist() == statuses
-    assert [each.answers[address].statuses[0] for each in alone] == statuses
+    if address.startswith("each:"):
+        assert [bits(each.answers[address].values[0].as_py()) for each in alone] == values
+        assert [each.answers[address].statuses[0] for each in alone] == statuses
 
 
 def test_a_training_set_says_by_which_artefact_it_was_encoded(
@@ -119,20 +127,21 @@ def test_a_training_set_says_by_which_artefact_it_was_encoded(
 ) -> None:
     trained, served, alone = answers
     with platform(folder, *definitions(folder)) as p:
-        version = Deployment.load(p.offline).encoders["enc"]
-    assert trained.artefacts == served.artefacts == alone[0].artefacts == {"enc": version}
-    assert trained.fingerprint == served.fingerprint == alone[0].fingerprint
+        versions = Deployment.load(p.offline).encoders
+    assert trained.artefacts == served.artefacts == versions
+    assert alone[0].artefacts == {"each": versions["each"]}
+    assert trained.fingerprint == served.fingerprint
     trained.to_parquet(tmp_path / "train.parquet")
     metadata = pq.read_schema(tmp_path / "train.parquet").metadata
-    assert json.loads(metadata[b"twinbeam.artefacts"]) == {"enc": version}
+    assert json.loads(metadata[b"twinbeam.artefacts"]) == versions
 
 
 def test_the_pure_way_gives_the_same(answers: tuple[Features, Features, list[Features]], folder: Path) -> None:
-    view, encoding = definitions(folder)
+    view, encoding, *_ = definitions(folder)
     given = rows(1)
     events = {"events": folder / "events.parquet"}
     artefact = fit(encoding, events, spine(given, targets=True), views=[view])
-    assert answers[0].artefacts == {"enc": artefact.version}
+    assert answers[0].artefacts["enc"] == artefact.version
     few = spine(given, targets=False).slice(0, 500)
     found = evaluate([encoding, view], events, few, artefacts=[artefact])
     for address in (f"enc:{feature}" for feature in FEATURES):

@@ -71,7 +71,8 @@ def _on_demand(
         columns = {address: answer.values for address, answer in answers.items()}
         columns |= {name: whole(request.given.column(name)) for name in function.request}
         computed[id(function)] = function.compute({**columns, "now": now})
-    values = computed[id(function)][feature.name].cast(feature.dtype)
+    values = computed[id(function)][feature.name]
+    values = values if values.type == feature.dtype else values.cast(feature.dtype)
     return _computed(feature, values, list(answers.values()))
 
 
@@ -79,9 +80,10 @@ def _computed(feature: Feature, values: pa.Array, inputs: Sequence[Answer]) -> A
     """Answer of a computed feature: as new as its newest input; not found when none of its inputs is."""
     null = flags(values.is_null())
     statuses = np.where(null, NULL_VALUE, PRESENT).astype(np.uint8)
-    times = np.full(len(values), NO_TIME)
-    if inputs:
-        times = np.maximum.reduce([answer.times for answer in inputs])
+    if not inputs:
+        return Answer(values, statuses, np.full(len(values), NO_TIME))
+    times = inputs[0].times if len(inputs) == 1 else np.maximum.reduce([answer.times for answer in inputs])
+    if null.any():
         lost = np.logical_and.reduce([answer.statuses == NOT_FOUND for answer in inputs])
         statuses[null & lost] = NOT_FOUND
     return Answer(values, statuses, times)

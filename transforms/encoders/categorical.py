@@ -14,10 +14,10 @@ import pyarrow as pa
 from schemas.errors import RequestError
 from transforms.columns import flags
 from transforms.encoders.base import Arrays, Document, Transform, Unfit
-from transforms.encoders.categories import Combinations, restored, stored
+from transforms.encoders.categories import FEW, Combinations, Value, plain, plain_rows, restored, stored
 from transforms.encoders.numbers import exact, floats, is_number
 from transforms.exact import power_sums
-from transforms.hashing import hashes, mix
+from transforms.hashing import hash_value, hashes, mix, mixed
 
 MOST_PLACES = (1 << 31) - 1
 _NOTHING = "has no value in the rows given: there is nothing to fit it on"
@@ -132,9 +132,13 @@ class HashedCross:
         return {}
 
     def bound(self, document: Document) -> Transform:
-        """The transform."""
+        """The transform; few rows by plain integers, many by columns."""
+        buckets = int(self._buckets)
 
         def transform(inputs: Arrays) -> pa.Array:
+            if len(inputs[0]) <= FEW:
+                rows = plain_rows([plain(column) for column in inputs])
+                return pa.array([None if None in row else _combined(row) % buckets for row in rows], pa.int64())
             valid = np.logical_and.reduce([flags(column.is_valid()) for column in inputs])
             some = pa.array(valid)
             combined = np.zeros(int(valid.sum()), np.uint64)
@@ -145,6 +149,13 @@ class HashedCross:
             return pa.array(out, mask=~valid)
 
         return transform
+
+
+def _combined(row: Sequence[Value]) -> int:
+    hashed = 0
+    for value in row:
+        hashed = mixed(hashed ^ hash_value(value))
+    return hashed
 
 
 def most_frequent(found: Combinations, size: int, min_count: int) -> list[int]:

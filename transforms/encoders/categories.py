@@ -13,6 +13,7 @@ from transforms.columns import flags
 from transforms.encoders.base import Arrays, Bools, Ints
 
 Value = Any
+FEW = 32
 
 
 def is_category(kind: pa.DataType) -> bool:
@@ -32,20 +33,11 @@ class Combinations:
     """
 
     def __init__(self, columns: Arrays) -> None:
-        valid = np.logical_and.reduce([flags(column.is_valid()) for column in columns])
-        distinct, codes = zip(*(_coded(column, valid) for column in columns), strict=True)
-        if len(columns) == 1:
-            self.values: list[Value] = distinct[0]
-            self.codes: Ints = _spread(codes[0], valid)
-            return
-        joined = codes[0]
-        members = [(value,) for value in distinct[0]]
-        for values, code in zip(distinct[1:], codes[1:], strict=True):
-            radix = max(len(values), 1)
-            pairs, joined = np.unique(joined * radix + code, return_inverse=True)
-            members = [(*members[pair // radix], values[pair % radix]) for pair in pairs.tolist()]
-        self.values = members
-        self.codes = _spread(joined.astype(np.int64), valid)
+        stored_as = [plain(column) for column in columns]
+        if len(columns[0]) <= FEW:
+            self.values, self.codes = _of_few(plain_rows(stored_as), len(columns) == 1)
+        else:
+            self.values, self.codes = _of_many(stored_as)
 
     def counts(self, among: Bools | None = None) -> Ints:
         """Rows of each of `values`, all of them or those `among`."""
@@ -79,10 +71,41 @@ def restored(values: Sequence[Any], kinds: Sequence[pa.DataType]) -> dict[Value,
     }
 
 
+def plain(column: pa.Array) -> pa.Array:
+    """The column, dates and times as their count of units."""
+    if not pa.types.is_temporal(column.type):
+        return column
+    return column.view(pa.int64() if column.type.bit_width == 64 else pa.int32())
+
+
+def plain_rows(columns: Arrays) -> list[tuple[Value, ...]]:
+    """Rows of columns as tuples of values."""
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def _of_few(rows: Sequence[tuple[Value, ...]], single: bool) -> tuple[list[Value], Ints]:
+    """Distinct combinations and each row's place among them, by plain Python, which is quicker for few rows."""
+    places: dict[Value, int] = {}
+    codes = [-1 if None in row else places.setdefault(row[0] if single else row, len(places)) for row in rows]
+    return list(places), np.asarray(codes, np.int64)
+
+
+def _of_many(columns: Arrays) -> tuple[list[Value], Ints]:
+    """The same, vectorised."""
+    valid = np.logical_and.reduce([flags(column.is_valid()) for column in columns])
+    distinct, codes = zip(*(_coded(column, valid) for column in columns), strict=True)
+    if len(columns) == 1:
+        return distinct[0], _spread(codes[0], valid)
+    joined, members = codes[0], [(value,) for value in distinct[0]]
+    for values, code in zip(distinct[1:], codes[1:], strict=True):
+        radix = max(len(values), 1)
+        pairs, joined = np.unique(joined * radix + code, return_inverse=True)
+        members = [(*members[pair // radix], values[pair % radix]) for pair in pairs.tolist()]
+    return members, _spread(joined.astype(np.int64), valid)
+
+
 def _coded(column: pa.Array, valid: Bools) -> tuple[list[Value], Ints]:
     """Distinct values, and the place of each of the valid rows' among them."""
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.int64() if column.type.bit_width == 64 else pa.int32())
     coded = column.filter(pa.array(valid)).dictionary_encode()
     return coded.dictionary.to_pylist(), np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64)
 

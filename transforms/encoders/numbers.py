@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from transforms.columns import flags
 from transforms.encoders.base import Arrays, Bools, Document, Floats, Ints, Transform, Unfit
-from transforms.exact import numbers, power_sums
+from transforms.exact import Numbers, numbers, power_sums
 from transforms.rounding import powers_of_ten, quotient
 from transforms.wide import LIMB_BITS, Wide
 
+_EXACT_INTEGER, _EXACT_POWER = 1 << 53, 22
 _LOW, _HIGH = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
@@ -34,12 +35,30 @@ def is_number(kind: pa.DataType) -> bool:
 def floats(values: pa.Array) -> tuple[Floats, Bools]:
     """Nearest float64 of each of n numbers or bools (0.0 for null), and which are not null."""
     kind, valid = values.type, flags(values.is_valid())
-    zero = Decimal(0) if pa.types.is_decimal(kind) else False if pa.types.is_boolean(kind) else 0
-    found = numbers(values.fill_null(pa.scalar(zero, kind)))
+    found = numbers(_filled(values))
     if pa.types.is_decimal(kind):
-        wide = found if isinstance(found, Wide) else Wide.of_integers(np.asarray(found, np.int64))
-        return quotient(wide, powers_of_ten(kind.scale)), valid
+        return _unscaled(found, kind.scale), valid
     return np.asarray(found, np.float64), valid
+
+
+def _filled(values: pa.Array) -> pa.Array:
+    """The numbers, 0 in place of null."""
+    if not values.null_count:
+        return values
+    kind = values.type
+    zero = Decimal(0) if pa.types.is_decimal(kind) else False if pa.types.is_boolean(kind) else 0
+    return values.fill_null(pa.scalar(zero, kind))
+
+
+def _unscaled(found: Numbers, scale: int) -> Floats:
+    """Nearest float64 of integers over a power of ten."""
+    if isinstance(found, Wide):
+        return quotient(found, powers_of_ten(scale))
+    whole = np.asarray(found, np.int64)
+    if scale <= _EXACT_POWER and (np.abs(whole) <= _EXACT_INTEGER).all():
+        # Both are exact floats, so that dividing them rounds once.
+        return whole.astype(np.float64) / float(10**scale)
+    return quotient(Wide.of_integers(whole), powers_of_ten(scale))
 
 
 def exact(sums: Wide) -> list[Fraction]:
@@ -170,7 +189,7 @@ def bucketed(kind: pa.DataType, edges: Sequence[float]) -> Transform:
 
         def of_integers(inputs: Arrays) -> pa.Array:
             valid = flags(inputs[0].is_valid())
-            found = np.asarray(inputs[0].fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+            found = np.asarray(_filled(inputs[0]).to_numpy(zero_copy_only=False), np.int64)
             return _numbered(np.searchsorted(limits, found, "right"), valid)
 
         return of_integers
