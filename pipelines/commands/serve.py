@@ -15,7 +15,8 @@ from pipelines.settings import Settings
 from schemas.errors import SettingsError
 from serving.server.configuration import ServerConfiguration
 from serving.server.credentials import Credentials
-from serving.server.supervisor import listen, supervise
+from serving.server.listening import listen
+from serving.server.supervisor import supervise
 from serving.server.worker import tls
 
 EXAMPLE = """\

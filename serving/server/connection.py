@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._size = 0
+        self._size = self._head = 0
 
     # What asyncio tells.
 
@@ -144,6 +144,9 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         headers = self._headers
+        self._head += len(name) + len(value)
+        if self._head > MOST_HEADERS:
+            raise Problem(431, f"the headers are longer than {MOST_HEADERS} bytes")
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         if key in headers:
             text = f"{headers[key]}, {text}"

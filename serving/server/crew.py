@@ -13,9 +13,11 @@ import time
 import traceback
 from collections.abc import Callable
 
+from serving.server.listening import FINAL
+
 LOG = logging.getLogger("twinbeam.server")
 LEAST_LIFE = 5.0
-_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, FINAL)
 _HEARD = {*_ENDS, signal.SIGCHLD}
 
 
@@ -33,14 +35,16 @@ class Crew:
         self._workers: dict[int, tuple[int, float]] = {}
 
     def run(self) -> int:
-        """Works until SIGTERM or SIGINT, or until the process that started this one is gone; the exit code."""
+        """Works until SIGTERM, SIGINT or `FINAL`, or until the process that started this one is gone; the exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         parent = os.getppid()
         for number in range(self._size):
             self._start(number)
         while True:
             heard = signal.sigtimedwait(_HEARD, 1.0)
-            if (heard is not None and heard.si_signo in _ENDS) or os.getppid() != parent:
+            if heard is not None and heard.si_signo in _ENDS:
+                return self._end(FINAL if heard.si_signo == FINAL else signal.SIGTERM)
+            if os.getppid() != parent:
                 return self._end()
             for number, code, lived in self._gone():
                 if lived < LEAST_LIFE:
@@ -79,10 +83,10 @@ class Crew:
             found.append((number, os.waitstatus_to_exitcode(status), time.monotonic() - begun))
         return found
 
-    def _end(self) -> int:
+    def _end(self, number: int = signal.SIGTERM) -> int:
         """Ends the workers; the exit code."""
         for child in self._workers:
-            os.kill(child, signal.SIGTERM)
+            os.kill(child, number)
         until, code = time.monotonic() + self._grace, 0
         while self._workers and time.monotonic() < until:
             signal.sigtimedwait({signal.SIGCHLD}, 0.2)

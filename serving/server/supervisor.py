@@ -20,28 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from schemas.errors import SettingsError
+from serving.server.listening import FINAL
 
 SOCKET = "TWINBEAM_SERVER_SOCKET"
 READY = "TWINBEAM_SERVER_READY"
 PATIENCE = 300.0
 _HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        SettingsError: the address cannot be used.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        found = socket.create_server((host, port), family=family, backlog=2_048)
-    except OSError as error:
-        raise SettingsError(f"server: cannot listen at {host}:{port}: {error.strerror or error}") from None
-    found.set_inheritable(True)
-    found.setblocking(False)
-    return found
 
 
 @dataclass
@@ -80,7 +64,7 @@ class Supervisor:
             heard = signal.sigtimedwait(_HEARD, 1.0)
             number = heard.si_signo if heard is not None else None
             if number in (signal.SIGTERM, signal.SIGINT):
-                return self._ended(crew)
+                return self._ended(crew, FINAL)
             if number == signal.SIGHUP:
                 crew = self._replaced(crew)
             elif crew.process.poll() is not None:
@@ -126,9 +110,9 @@ class Supervisor:
                 missing -= len(said)
         return not missing
 
-    def _ended(self, crew: _Crew) -> int:
+    def _ended(self, crew: _Crew, number: int = signal.SIGTERM) -> int:
         if crew.process.poll() is None:
-            crew.process.terminate()
+            crew.process.send_signal(number)
         code = crew.process.wait()
         os.close(crew.ready)
         return abs(code)

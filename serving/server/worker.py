@@ -17,11 +17,11 @@ import uvloop
 from serving.server.application import Application
 from serving.server.configuration import ServerConfiguration
 from serving.server.connection import Connection
+from serving.server.listening import BACKLOG, FINAL, deafen
 from serving.server.messages import Request, Response
 from serving.server.problems import Problem
 
 LOG = logging.getLogger("twinbeam.server")
-BACKLOG = 2_048
 TICK = 0.1
 
 Build = Callable[[asyncio.AbstractEventLoop, "Worker"], Application]
@@ -53,7 +53,7 @@ class Worker:
         self._application: Application
 
     def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
-        """Answers until SIGTERM or SIGINT, or until the process that started this one is gone.
+        """Answers until SIGTERM, SIGINT or `FINAL`, or until the process that started this one is gone.
 
         Args:
             listening: bound socket; it is closed here, other processes may go on with it.
@@ -77,12 +77,14 @@ class Worker:
 
     async def _run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         loop, parent = asyncio.get_running_loop(), os.getppid()
-        over = asyncio.Event()
+        over, final = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
+        loop.add_signal_handler(FINAL, lambda: (final.set(), over.set()))
         self._application = self._build(loop, self)
         context = tls(self.configuration)
         timeout = self.configuration.headers if context is not None else None
+        waiting = listening.dup()
         server = await loop.create_server(
             lambda: Connection(self), sock=listening, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=timeout
         )
@@ -91,10 +93,29 @@ class Worker:
         await over.wait()
         self.draining = True
         await asyncio.sleep(self.configuration.linger)
+        if final.is_set():
+            deafen(waiting)
         server.close()
+        await self._take(loop, waiting, context)
         await self._drain(loop)
         ticking.cancel()
         self._application.close()
+
+    async def _take(
+        self, loop: asyncio.AbstractEventLoop, waiting: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        """Takes the connections that clients have made and that nobody has taken."""
+        with waiting:
+            for _ in range(BACKLOG):
+                try:
+                    accepted, _ = waiting.accept()
+                except OSError:
+                    return
+                accepted.setblocking(False)
+                try:
+                    await loop.connect_accepted_socket(lambda: Connection(self), accepted, ssl=context)
+                except OSError as error:
+                    LOG.debug("a connection was lost: %s", error)
 
     async def _ticking(self, over: asyncio.Event, parent: int) -> None:
         ticks = 0
