@@ -32,6 +32,7 @@ DEV = [
     "pytest-randomly>=3.15",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "scikit-learn>=1.5",
     "schemathesis>=4.0",
     "wheel>=0.43",
 ]

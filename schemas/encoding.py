@@ -57,7 +57,10 @@ class Encoder:
         """Addresses and request columns that it reads, through other encoders too, each once."""
         found: dict[str, None] = {}
         for each in self.inputs:
-            found.update(dict.fromkeys(each.columns if isinstance(each, Encoder) else (each,)))
+            if isinstance(each, Encoder):
+                found.update(dict.fromkeys(each.columns))
+            elif isinstance(each, str):
+                found[each] = None
         return tuple(found)
 
     @property
