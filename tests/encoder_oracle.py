@@ -95,7 +95,7 @@ def cross(columns: Sequence[Sequence[Any]], count: int) -> list[Any]:
     """Hashed buckets of combinations."""
     found: list[Any] = []
     for row in zip(*columns, strict=True):
-        hashed = 0
+        hashed: int | None = 0
         for value in row:
             hashed = None if hashed is None or value is None else mix(hashed ^ hash_of(value))
         found.append(None if hashed is None else hashed % count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -73,7 +73,7 @@ def encoders(view: str = "v") -> dict[str, Encoder]:
 def rows(seed: int, count: int = ROWS) -> dict[str, list[Any]]:
     """Columns of random values; of `label` and `price` too."""
     chance = random.Random(seed)
-    makers = {
+    makers: dict[str, Callable[[], Any]] = {
         "s": lambda: chance.choice([f"w{int(chance.expovariate(0.05))}", "", "ä", "日本", "w" * 30]),
         "i": lambda: chance.choice([chance.randint(-20, 20), chance.randint(-20, 20), 2**53 + 1, -(2**63), 2**63 - 1]),
         "small": lambda: chance.randint(-5, 5),

@@ -220,7 +220,8 @@ def one(encoder: Encoder, fitted: list[Any], given: list[Any], column: str = "x"
     """Values of one encoder of one column, fitted on some values."""
     of = made(encoder)
     by = learnt(of, {column: fitted}) if of.learns else Artefact("enc", 0, {}, {})
-    return encoded(of, by, encoder.feature_name, arrays({column: given})).to_pylist()
+    values: list[Any] = encoded(of, by, encoder.feature_name, arrays({column: given})).to_pylist()
+    return values
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import definition_watch
+from pipelines.clock import SystemClock
 from pipelines.commands.main import main
 from pipelines.platform import Platform
+from pipelines.project import Project
 from pipelines.settings import Settings
 from schemas.encoding import Encoding, encode
 from schemas.entity import Entity
@@ -28,9 +32,9 @@ from schemas.service import FeatureService
 from schemas.source import Source
 from serving.deployment import Deployment
 from serving.encoders import TABLE, kept_artefacts
+from serving.stores.offline import OfflineStore
 from tests.encoder_oracle import bits
 from tests.encoder_rows import REQUEST, ROWS, START, STORED, TYPES, encoders, rows
-from transforms.artefact import Artefact
 from transforms.evaluate import evaluate, fit
 from transforms.features import Features
 
@@ -150,7 +154,7 @@ def test_the_pure_way_gives_the_same(answers: tuple[Features, Features, list[Fea
 
 
 SMALL = """
-from twinbeam import Encoding, Entity, FeatureService, FeatureView, Source, agg, encode, on_demand
+from twinbeam import Encoding, Entity, FeatureService, FeatureView, Source, agg, encode, latest, on_demand
 
 user = Entity("user", keys={"user_id": "int64"})
 item = Entity("item", keys={"item_id": "int64"})
@@ -193,23 +197,23 @@ inputs = Encoding(
 )
 model = FeatureService("model", features=[inputs, deal, "profile:count_1d"])
 """
-CLICKS = [
+CLICKS: list[dict[str, Any]] = [
     {"user_id": number, "ts": START + timedelta(seconds=number), "country": ["nl", "be", "de"][number % 3], "score": s}
     for number, s in enumerate([1.0, 2.5, -1.0, None, 0.5, 7.0])
 ]
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"item_id": number, "ts": START + timedelta(seconds=number), "category": "ab"[number % 2], "price": 1.5 * number}
     for number in range(5)
 ]
-SPINE = {
+SPINE: dict[str, list[Any]] = {
     "user_id": [0, 1, 2, 3, 4, 5, 0, 9, None],
     "item_id": [0, 1, 2, 3, 4, 0, 1, 2, 3],
     "rival_id": [4, 3, 2, 1, 0, 9, 2, 3, None],
     "device": ["ios", "web", "web", None, "ios", "web", "ios", "ios", "tv"],
     "budget": [10.0, 5.0, 2.0, 1.0, 0.0, 3.0, 9.0, 8.0, 7.0],
 }
-TIMES = {"t": [NOW] * 9}
-BOUGHT = {"bought": [True, False, True, True, False, None, False, True, True]}
+TIMES: dict[str, list[Any]] = {"t": [NOW] * 9}
+BOUGHT: dict[str, list[Any]] = {"bought": [True, False, True, True, False, None, False, True, True]}
 
 
 @pytest.fixture
@@ -300,9 +304,11 @@ def test_crosses_of_context_and_item_are_trained_and_served_alike(shop: Platform
 
 
 def test_what_is_not_fitted_is_refused_and_what_needs_no_fit_is_not(shop: Platform) -> None:
-    for ask in (lambda: shop.get("model", SPINE, now=NOW), lambda: shop.training_set(SPINE | TIMES, "model")):
-        with pytest.raises(RequestError, match=r"inputs:country_vocabulary: is not fitted yet.*twinbeam fit inputs"):
-            ask()
+    told = r"inputs:country_vocabulary: is not fitted yet.*twinbeam fit inputs"
+    with pytest.raises(RequestError, match=told):
+        shop.get("model", SPINE, now=NOW)
+    with pytest.raises(RequestError, match=told):
+        shop.training_set(SPINE | TIMES, "model")
     same(shop.training_set(SPINE | TIMES, "inputs:hashed"), shop.get("inputs:hashed", SPINE, now=NOW))
 
 
@@ -360,9 +366,10 @@ def test_an_artefact_of_another_definition_is_refused(shop: Platform, before: st
     stale = "inputs:country_vocabulary" if "vocabulary" in before else "inputs:share_standard"
     told = f"{stale}: its definition, or that of an input, has changed since artefact {artefact.version[:12]} of inputs"
     with reopened(shop, before, after) as changed:
-        for ask in (lambda: changed.get(stale, SPINE, now=NOW), lambda: changed.training_set(SPINE | TIMES, stale)):
-            with pytest.raises(DefinitionChanged, match=told):
-                ask()
+        with pytest.raises(DefinitionChanged, match=told):
+            changed.get(stale, SPINE, now=NOW)
+        with pytest.raises(DefinitionChanged, match=told):
+            changed.training_set(SPINE | TIMES, stale)
         changed.get("inputs:rival", SPINE, now=NOW)
         with pytest.raises(DefinitionChanged, match="fit it anew: twinbeam fit inputs"):
             changed.get("model", SPINE, now=NOW)
@@ -455,13 +462,42 @@ def test_the_command_line(
     assert "Did you mean 'list'?" in capsys.readouterr().err
 
 
-def test_a_running_stream_does_not_mind_a_pin(shop: Platform) -> None:
-    from_before = Deployment.load(shop.offline)
-    artefact = shop.fit("inputs", SPINE | TIMES | BOUGHT)
-    now = Deployment.load(shop.offline)
-    assert (now.version, now.views) == (from_before.version + 1, from_before.views)
-    assert Artefact.from_text(artefact.text) == artefact
-    assert not shop.plan().changes
+def test_a_running_stream_minds_other_views_and_no_pin(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, looked, told = shop.settings, threading.Semaphore(0), threading.Event()
+    project = Project(settings, Registry.load(list(settings.definitions)), None, SystemClock())
+    newest = Deployment.newest
+
+    def look(offline: OfflineStore) -> int:
+        looked.release()
+        return newest(offline)
+
+    monkeypatch.setattr(definition_watch, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Deployment, "newest", look)
+    with definition_watch.DefinitionWatch(project, Deployment.load(shop.offline), told.set) as watch:
+        shop.fit("inputs", SPINE | TIMES | BOUGHT)
+        while looked.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert looked.acquire(timeout=60)
+        assert not told.is_set()
+        with reopened(shop, 'features=["category", "price"]', 'features=["category", latest("price")]') as same_views:
+            assert not same_views.plan().changes
+        with reopened(shop, 'latest("price")', '"price", agg.count(over="1h")') as changed:
+            changed.apply()
+        assert told.wait(60)
+        assert watch.found is not None
+    watch.found.close()
+    project.close()
+
+
+def test_an_on_demand_function_that_changed_is_applied(shop: Platform) -> None:
+    before = Deployment.load(shop.offline).on_demand["deal"]
+    with reopened(shop, 'df["offer__price"] / df["budget"]', 'df["offer__price"] * df["budget"]') as changed:
+        changed.apply()
+        assert Deployment.load(changed.offline).on_demand["deal"] != before
+        version = Deployment.newest(changed.offline)
+        changed.apply()
+        assert Deployment.newest(changed.offline) == version
 
 
 def test_a_service_without_its_encoding_is_a_service(shop: Platform) -> None:
