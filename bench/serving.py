@@ -196,7 +196,7 @@ def _served(command: Sequence[str], log: Path, probe: str) -> Iterator[int]:
     with log.open("w") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT)
         try:
-            until = time.monotonic() + 300
+            until = time.monotonic() + 900
             while not _answers(probe):
                 if process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"{' '.join(command)}: does not answer:\n{log.read_text()[-2_000:]}")

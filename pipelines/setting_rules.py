@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines.server_settings import SERVER_DEFAULTS, flag, grants
 from schemas.durations import parse_duration
 from schemas.errors import did_you_mean
-from serving.server.access import Grant
 
 Rule = Callable[[Any, Path], Any]
 """Reads a value, with the project's folder at hand; raises ValueError that says what is legal."""
@@ -174,18 +174,6 @@ def choice(*legal: str) -> Rule:
         return str(value)
 
     return one_of
-
-
-def flag(value: Any, folder: Path) -> bool:
-    """true or false."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not legal: legal is true or false")
-    return value
-
-
-def grants(value: Any, folder: Path) -> tuple[Grant, ...]:
-    """List of the texts of grants."""
-    return tuple(Grant.parse(str(item)) for item in _some(value))
 
 
 def words(*legal: str) -> Rule:
@@ -390,34 +378,7 @@ DEFAULTS: Mapping[str, Any] = {
         },
     },
     "serving": {"log_sample": 1.0},
-    "server": {
-        "host": "127.0.0.1",
-        "port": 6570,
-        "workers": 0,
-        "certificate": None,
-        "key": None,
-        "open": False,
-        "queue": 256,
-        "patience": "1s",
-        "threads": 16,
-        "connections": 2_000,
-        "body": 16 << 20,
-        "rows": 10_000,
-        "events": 20_000,
-        "wait": "10s",
-        "headers": "10s",
-        "upload": "30s",
-        "download": "30s",
-        "idle": "75s",
-        "drain": "20s",
-        "linger": 0,
-        "cache": 0,
-        "log": "json",
-        "traces": None,
-        "callers": {},
-        "tokens": {},
-        "secrets": {},
-    },
+    "server": SERVER_DEFAULTS,
     "sources": {},
 }
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engine_settings import CassandraSettings, FlinkSettings, KafkaSettings, RegistrySettings
+from pipelines.server_settings import server_configuration
 from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
 from schemas.errors import SettingsError, did_you_mean
 from schemas.source import Source
-from serving.server.configuration import ServerConfiguration, Tokens
+from serving.server.configuration import ServerConfiguration
 
 FILE = "twinbeam.toml"
 VARIABLE = "TWINBEAM_ENV"
@@ -312,28 +313,6 @@ def _settings(read: Mapping[str, Any], folder: Path, env: str | None) -> Setting
         ),
         run=RunSettings(**{**run, "flink": FlinkSettings(**run["flink"])}),
         serving=ServingSettings(read["serving"]["log_sample"]),
-        server=_server(read["server"]),
+        server=server_configuration(read["server"]),
         sources={name: SourceSettings(**values) for name, values in read["sources"].items()},
     )
-
-
-def _server(read: Mapping[str, Any]) -> ServerConfiguration:
-    spans = ("patience", "wait", "headers", "upload", "download", "idle", "drain", "linger", "cache")
-    tokens = read["tokens"]
-    return ServerConfiguration(
-        **{
-            **read,
-            **{name: read[name] / 1e6 for name in spans},
-            "callers": {name: caller["grants"] for name, caller in read["callers"].items()},
-            "tokens": Tokens(**{**_TOKENS, **tokens}) if tokens else None,
-        }
-    )
-
-
-_TOKENS: Mapping[str, Any] = {
-    "keys": None,
-    "issuer": None,
-    "audience": None,
-    "algorithms": ("RS256",),
-    "claim": "twinbeam",
-}

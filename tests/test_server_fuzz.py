@@ -44,22 +44,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def page(server: Server) -> Any:
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_requests_by_the_page(page: Any, server: Server, path: str, method: str) -> None:
+def test_requests_by_the_page(page: Any, server: Server, client: httpx.Client, path: str, method: str) -> None:
     operation = page[path][method]
     checks = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
-    @settings(max_examples=40 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def within(case: Any) -> None:
         case.call_and_validate(checks=checks, base_url=server.url)
 
     within()
-    assert httpx.get(f"{server.url}/healthz").text == "alive\n"
+    assert client.get("/healthz").text == "alive\n"
 
 
 VALUES = st.recursive(
@@ -71,20 +77,20 @@ ASKED = st.sampled_from(["both", "person", "spending:count_24h", "burden", "weat
 KEYS = st.dictionaries(st.sampled_from(["user_id", "payer_id", "place", "day", "amount", "x"]), VALUES, max_size=4)
 
 
-@settings(max_examples=150 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     body=st.fixed_dictionaries(
         {"features": ASKED | st.lists(ASKED, max_size=3) | VALUES, "keys": KEYS | st.lists(KEYS, max_size=3) | VALUES},
         optional={"request": KEYS | VALUES, "now": VALUES, "fingerprint": VALUES, "orient": VALUES, "include": VALUES},
     )
 )
-def test_reads_near_what_is_legal(server: Server, body: Any) -> None:
-    answer = httpx.post(f"{server.url}/v1/features", content=_json(body))
+def test_reads_near_what_is_legal(client: httpx.Client, body: Any) -> None:
+    answer = client.post("/v1/features", content=_json(body))
     assert answer.status_code in (200, 400, 404, 409), answer.text
     assert answer.json()
 
 
-@settings(max_examples=100 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60 * SIZE, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     source=st.sampled_from(["purchases", "profiles", "readings"]),
     events=st.lists(
@@ -97,8 +103,8 @@ def test_reads_near_what_is_legal(server: Server, body: Any) -> None:
         max_size=3,
     ),
 )
-def test_pushes_near_what_is_legal(server: Server, source: str, events: Any) -> None:
-    answer = httpx.post(f"{server.url}/v1/push/{source}", content=_json({"events": events}))
+def test_pushes_near_what_is_legal(client: httpx.Client, source: str, events: Any) -> None:
+    answer = client.post(f"/v1/push/{source}", content=_json({"events": events}))
     assert answer.status_code in (202, 400, 422), answer.text
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.commands.arguments import Parser, UsageError, pair, project_folder
-from serving.lineage import Entry, entries
 from pipelines.commands.tables import cell, json_text, table
 from pipelines.settings import Settings
 from schemas.errors import RequestError, did_you_mean
 from schemas.registry import Registry
+from serving.lineage import Entry, entries
 from transforms.catalog import Catalog
 
 ACTIONS = {
