@@ -113,7 +113,7 @@ def answers(folder: Path) -> tuple[Features, Features, list[Features]]:
 
 
 @pytest.mark.parametrize("address", [*(f"enc:{name}" for name in FEATURES), *(f"each:{name}" for name in EACH)])
-def test_what_is_trained_is_served(answers: tuple[Features, Features, list[Features]], address: str) -> None:
+def test_enc_1_what_is_trained_is_served(answers: tuple[Features, Features, list[Features]], address: str) -> None:
     trained, served, alone = answers
     values = [bits(value) for value in trained.answers[address].values.to_pylist()]
     assert len(values) == ROWS
@@ -248,7 +248,7 @@ def same(trained: Features, served: Features) -> None:
         assert answer.statuses.tolist() == other.statuses.tolist(), address
 
 
-def test_on_demand_features_of_two_entities_are_trained_and_served_alike(shop: Platform) -> None:
+def test_feathr_2_on_demand_features_of_two_entities_are_trained_and_served_alike(shop: Platform) -> None:
     trained, served = shop.training_set(SPINE | TIMES, "deal"), shop.get("deal", SPINE, now=NOW)
     same(trained, served)
     expected = [-0.0 if s is None else s for s in [0.0, 0.75, -1.5, None, None, 0.0]]
@@ -286,7 +286,7 @@ def test_an_on_demand_function_of_the_request_alone_needs_no_entity(tmp_path: Pa
     assert served.to_dict()["arithmetic:half"] == [0.5, None]
 
 
-def test_crosses_of_context_and_item_are_trained_and_served_alike(shop: Platform) -> None:
+def test_ndt_4_crosses_of_context_and_item_are_trained_and_served_alike(shop: Platform) -> None:
     artefact = shop.fit("inputs", SPINE | TIMES | BOUGHT)
     trained, served = shop.training_set(SPINE | TIMES, "model"), shop.get("model", SPINE, now=NOW)
     same(trained, served)
@@ -312,7 +312,7 @@ def test_what_is_not_fitted_is_refused_and_what_needs_no_fit_is_not(shop: Platfo
     same(shop.training_set(SPINE | TIMES, "inputs:hashed"), shop.get("inputs:hashed", SPINE, now=NOW))
 
 
-def test_another_artefact_than_a_model_was_trained_by_is_refused(shop: Platform) -> None:
+def test_enc_2_another_artefact_than_a_model_was_trained_by_is_refused(shop: Platform) -> None:
     first = shop.fit("inputs", SPINE | TIMES | BOUGHT)
     trained = shop.training_set(SPINE | TIMES, "model")
     shop.get("model", SPINE, now=NOW, fingerprint=trained.fingerprint)
