@@ -19,7 +19,7 @@ from pipelines.settings import Settings
 from schemas.errors import TwinbeamError
 from schemas.registry import Registry
 from serving.server.counters import Counters
-from serving.server.crew import Crew
+from serving.server.crew import NEVER_BEGAN, form
 from serving.server.request_log import JsonLines
 from serving.server.site import SiteBuilder
 from serving.server.supervisor import inherited
@@ -29,7 +29,7 @@ GRACE = 5.0
 
 
 def main() -> int:
-    """Serves the socket of the process that started this one; the exit code."""
+    """Serves the socket of the process that started this one; the exit code of what could not begin."""
     parser = Parser("serve", "Answer at a socket that is there.", "twinbeam serve")
     parser.project_options()
     parser.add_argument("--workers", type=count, required=True)
@@ -52,7 +52,9 @@ def main() -> int:
         return _work(settings, given.folder, listening, ready)
 
     grace = settings.server.linger + 2 * settings.server.drain + GRACE
-    return Crew(work, given.workers, grace).run()
+    another = list(sys.argv)
+    another[another.index("--workers") + 1] = "1"
+    form(work, given.workers, grace, [sys.executable, "-m", "pipelines.serve_crew", *another[1:]])
 
 
 def _work(settings: Settings, folder: Path, listening: socket, ready: Callable[[], None]) -> int:
@@ -74,7 +76,7 @@ def _work(settings: Settings, folder: Path, listening: socket, ready: Callable[[
             backend.close()
     except TwinbeamError as error:
         _tell(error)
-        return 1
+        return NEVER_BEGAN
     return 0
 
 

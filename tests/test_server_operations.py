@@ -116,7 +116,7 @@ def test_a_killed_worker_is_followed_by_another(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         server.wait_for("ended by itself (SIGKILL)")
         assert httpx.get(f"{server.url}/healthz", timeout=60).text == "alive\n"
-        assert len(descendants(server.pid)) == 2
+        assert len(descendants(server.pid)) == 3
         assert worker not in descendants(server.pid)
 
 

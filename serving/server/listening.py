@@ -11,6 +11,8 @@ import sys
 from schemas.errors import SettingsError
 
 BACKLOG = 2_048
+SOCKET = "TWINBEAM_SERVER_SOCKET"
+READY = "TWINBEAM_SERVER_READY"
 FINAL = signal.SIGUSR1
 """Tells a worker that it ends and that no other one will take what comes to the socket."""
 _ATTACH_FILTER = 26

@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from serving.server.listening import FINAL
+from serving.server.listening import FINAL, READY, SOCKET
 
-SOCKET = "TWINBEAM_SERVER_SOCKET"
-READY = "TWINBEAM_SERVER_READY"
 PATIENCE = 300.0
 _HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
