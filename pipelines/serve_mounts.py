@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from serving.server.site import Mount
+from pipelines.serve import ProjectBackend
+from pipelines.serve_runs import StartedRuns
+from serving.server.application import ForeignProtocol
+from serving.server.feast import mount as feast
+from serving.server.routing import Route
+from serving.server.site import Mount, Site
 
-MOUNTS: Sequence[Mount] = ()
+
+def _feast(site: Site) -> tuple[ForeignProtocol, Sequence[Route]]:
+    return feast.mount(site, StartedRuns(cast(ProjectBackend, site.backend)))
+
+
+MOUNTS: Sequence[Mount] = (_feast,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -89,3 +89,17 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Writes what is held of the serving log, and closes the stores."""
+
+
+class Runs(Protocol):
+    """Runs that fill the online store from what sources hold; for Feast's materialize."""
+
+    def fill(self, views: Sequence[str]) -> None:
+        """Brings all that is new in the sources of some views into both stores; returns when it is there.
+
+        Raises:
+            StoreError: the run failed; says why.
+        """
+
+    def filling(self) -> set[str]:
+        """Names of the views that such runs feed now, whoever started them."""

@@ -20,12 +20,12 @@ from serving.server.openapi_parts import PUSH
 from serving.server.ports import Backend
 from serving.server.problems import Problem
 from serving.server.routing import Queue, Route
+from serving.server.waiting import readable
 from transforms.catalog import Catalog
 from transforms.encodings.json import JsonDecoder
 
 LINES = "application/x-ndjson"
 SERVED = "served"
-_LOOK = 0.02
 _MOST_BAD = 20
 
 
@@ -75,18 +75,13 @@ class PushRoutes:
         """Sends events and waits until they can be read."""
         loop = asyncio.get_running_loop()
         events, lanes = await loop.run_in_executor(self.pool, self._sent, source, kind, body)
-        until, pause = loop.time() + limit, _LOOK
-        publishing = self._backend.publishing
-        while not await loop.run_in_executor(self.pool, publishing.readable, source.name, lanes):
-            if loop.time() + pause > until:
-                raise Problem(
-                    504,
-                    f"the events are durable, and could not be read within {limit:g} s; is a stream running "
-                    "(twinbeam run stream)? Do not send them again",
-                    extra={"events": events, "lanes": lanes},
-                )
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+        if not await readable(self._backend.publishing, source.name, lanes, limit, self.pool):
+            raise Problem(
+                504,
+                f"the events are durable, and could not be read within {limit:g} s; is a stream running "
+                "(twinbeam run stream)? Do not send them again",
+                extra={"events": events, "lanes": lanes},
+            )
         return Response.json({"events": events, "lanes": lanes, "served": True})
 
     def _sent(self, source: Source, kind: str, body: bytes) -> tuple[int, Mapping[str, int]]:
