@@ -256,7 +256,9 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answers what cannot be accepted, once what was accepted is answered, and hears no more."""
-        if self._busy is not None or self._state == "closed":
+        if self._state in ("farewell", "closed"):
+            return
+        if self._busy is not None:
             self._keep = False
             self._waiting.clear()
             return
