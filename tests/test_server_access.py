@@ -160,7 +160,7 @@ def test_tokens(server: Server) -> None:
             read(model, "person", {"user_id": [1]}, 404)
     with client(server, token()) as nobody:
         assert nobody.get("/v1/registry").json()["views"] == []
-    none = jwt.encode({"sub": "x", "exp": time.time() + 99, "aud": "features", "iss": "tests"}, None, "none")
+    none = jwt.encode({"sub": "x", "exp": time.time() + 99, "aud": "features", "iss": "tests"}, "", "none")
     ends = token()[:-3] + "AAA"
     for wrong in (token(aud="others"), token(iss="others"), none, ends, jwt.encode({"sub": "x"}, SECRET, "HS256")):
         with client(server, wrong) as stranger:
