@@ -29,6 +29,7 @@ COMMANDS = {
     "audit": ("audit", "replay logged answers against the offline store"),
     "try": ("trial", "evaluate definitions over a sample of events, without a project"),
     "features": ("catalogue", "list, show and search features"),
+    "export": ("export", "write the definitions as others read them: `export feast`"),
     "dead-letters": ("dead_letters", "list and replay events that could not be taken"),
     "compact": ("compact", "join the small files of the offline store"),
     "doctor": ("doctor", "say what is wrong with the set-up and how to mend it"),

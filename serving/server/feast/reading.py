@@ -15,6 +15,7 @@ from serving.server.ports import Reads
 from serving.server.problems import Problem
 from serving.server.routing import Route
 from serving.server.site import Site
+from transforms.answer_columns import AnswerColumn
 from transforms.answers import STATUSES
 from transforms.requests import column_types
 from transforms.selection import Selection
@@ -149,13 +150,14 @@ class FeastReads:
     def _answer(self, planned: _Planned, body: ReadBody, rows: int) -> Response:
         keys = self._columns(planned, body)
         if rows == 0 and planned.types:
-            columns, given = {}, {name: [] for name in planned.keys}
+            columns, given = dict[str, AnswerColumn](), {name: list[Any]() for name in planned.keys}
         else:
             try:
                 features = planned.reader.get(keys, None, None, None)
             except RequestError as error:
                 raise failure("FeastError", 422, str(error)) from None
-            columns, given, rows = features.columns(), features.given_values(), len(features)
+            columns = dict(features.columns())
+            given, rows = features.given_values(), len(features)
             self._site.features.count(planned.planned, columns, rows)
         present, epoch = [PRESENT] * rows, [EPOCH_TEXT] * rows
         results = [

@@ -46,8 +46,8 @@ def incoming(dtype: pa.DataType) -> Convert | None:
     if pa.types.is_floating(dtype):
         return lambda value: _FLOATS.get(value, value) if isinstance(value, str) else value
     if pa.types.is_list(dtype):
-        inner = incoming(dtype.value_type)
-        return None if inner is None else lambda value: _each(value, inner)
+        element = incoming(dtype.value_type)
+        return lambda value: _items(value, element)
     if pa.types.is_map(dtype):
         inner = incoming(dtype.item_type)
         return lambda value: _members(value, lambda name: inner)
@@ -75,12 +75,13 @@ def _each(value: Any, inner: Convert) -> Any:
     return [None if item is None else inner(item) for item in value] if isinstance(value, list) else value
 
 
+def _items(value: Any, inner: Convert | None) -> Any:
+    value = _parsed(value, "a list")
+    return value if inner is None else _each(value, inner)
+
+
 def _members(value: Any, inner: Callable[[str], Convert | None]) -> Any:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError("legal is an object, or JSON text of one") from None
+    value = _parsed(value, "an object")
     if not isinstance(value, dict):
         return value
     found = {}
@@ -88,6 +89,15 @@ def _members(value: Any, inner: Callable[[str], Convert | None]) -> Any:
         convert = inner(name)
         found[name] = member if convert is None or member is None else convert(member)
     return found
+
+
+def _parsed(value: Any, what: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError(f"legal is {what}, or JSON text of one") from None
 
 
 def _binary(value: Any) -> Any:
