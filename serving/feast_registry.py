@@ -69,7 +69,7 @@ class FeastRegistry:
         self._now = now
         self._names = self._entity_names()
 
-    def bytes(self) -> bytes:
+    def written(self) -> bytes:
         """The file `registry.db`."""
         catalog = self._catalog
         found = Message().text(3, "1").text(4, str(self._now)).message(5, seconds(self._now))
@@ -92,7 +92,7 @@ class FeastRegistry:
                     found.message(6, self._events(source, keyed))
         for service in catalog.registry.services:
             found.message(7, self._service(service))
-        return found.bytes()
+        return found.written()
 
     def _entity_names(self) -> dict[str, str]:
         """Feast's entities have one key each: key column -> name, that of our entity if it has this key alone."""

@@ -23,7 +23,7 @@ class Message:
 
     def message(self, number: int, value: Message) -> Message:
         """Adds a message, an empty one too."""
-        return self._bytes(number, value.bytes())
+        return self._bytes(number, value.written())
 
     def texts(self, number: int, value: Mapping[str, str]) -> Message:
         """Adds a map of strings."""
@@ -31,7 +31,7 @@ class Message:
             self.message(number, Message().text(1, name).text(2, text))
         return self
 
-    def bytes(self) -> bytes:
+    def written(self) -> bytes:
         """The message as it is written."""
         return b"".join(self._parts)
 

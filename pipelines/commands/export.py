@@ -55,7 +55,7 @@ def run(name: str, words: Sequence[str]) -> int:
         SystemClock().now(),
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "registry.db").write_bytes(registry.bytes())
+    (given.out / "registry.db").write_bytes(registry.written())
     text = REPOSITORY.format(folder=given.out, project=settings.project, url=given.url or _url(settings))
     (given.out / "feature_store.yaml").write_text(text, encoding="utf-8")
     print(f"{given.out}: {len(catalog.views)} feature views, {len(catalog.registry.services)} feature services")
