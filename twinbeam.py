@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.platform import Platform
+    from schemas.encoding import Encoding, encode
     from schemas.entity import Entity
     from schemas.errors import (
         DefinitionChanged,
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from schemas.registry import Registry
     from schemas.service import FeatureService
     from schemas.source import Source
-    from transforms.evaluate import evaluate
+    from transforms.evaluate import evaluate, fit
 
 __all__ = [
     "DefinitionChanged",
     "DefinitionError",
+    "Encoding",
     "Entity",
     "EventError",
     "FeatureService",
@@ -44,7 +46,9 @@ __all__ = [
     "StoreError",
     "TwinbeamError",
     "agg",
+    "encode",
     "evaluate",
+    "fit",
     "latest",
     "on_demand",
 ]
@@ -53,6 +57,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "DefinitionChanged": "schemas.errors",
     "DefinitionError": "schemas.errors",
+    "Encoding": "schemas.encoding",
     "Entity": "schemas.entity",
     "EventError": "schemas.errors",
     "FeatureService": "schemas.service",
@@ -66,7 +71,9 @@ _HOMES = {
     "StoreError": "schemas.errors",
     "TwinbeamError": "schemas.errors",
     "agg": "schemas.feature",
+    "encode": "schemas.encoding",
     "evaluate": "transforms.evaluate",
+    "fit": "transforms.evaluate",
     "latest": "schemas.feature",
     "on_demand": "schemas.on_demand",
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.measuring import TIMES, machine
 from bench.table import Measured, json_text, markdown, text
 
-MODULES = ("operations", "pipeline", "reads", "training", "storage", "kafka", "cassandra", "feast")
+MODULES = ("operations", "pipeline", "reads", "training", "storage", "kafka", "cassandra", "feast", "serving")
 
 
 def main() -> None:

@@ -21,6 +21,14 @@ from bench.measuring import Stopwatch
 
 FEATURES = [f"f{number}" for number in range(10)]
 AGE = timedelta(days=3650)
+REPOSITORY = """\
+project: bench
+provider: local
+registry: registry.db
+online_store: {type: sqlite, path: online.db}
+offline_store: {type: duckdb}
+entity_key_serialization_version: 3
+"""
 
 
 def applied(file: str, folder: str, engine: str) -> Any:
@@ -50,6 +58,32 @@ def materialize(file: str, folder: str, engine: str) -> dict[str, float]:
     times = pd.read_parquet(file, columns=["ts"])["ts"]
     with Stopwatch() as watch:
         store.materialize(times.min() - AGE / 2, times.max() + timedelta(seconds=1))
+    return watch.to_json()
+
+
+def prepare(file: str, folder: str) -> dict[str, float]:
+    """A repository that `feast serve` serves, with two views of the newest row of every entity in its online store."""
+    os.environ["FEAST_USAGE"] = "False"
+    place = Path(folder)
+    place.mkdir(parents=True)
+    (place / "feature_store.yaml").write_text(REPOSITORY, encoding="utf-8")
+    store = FeatureStore(repo_path=folder)
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+    source = FileSource(name="profiles", path=file, timestamp_field="ts")
+    views = [
+        FeatureView(
+            name=name,
+            entities=[user],
+            ttl=AGE,
+            schema=[Field(name=column, dtype=Float64) for column in columns],
+            source=source,
+        )
+        for name, columns in (("profile", FEATURES), ("windows", [f"w{number}" for number in range(12)]))
+    ]
+    store.apply([user, *views])
+    times = pd.read_parquet(file, columns=["ts"])["ts"]
+    with Stopwatch() as watch:
+        store.materialize(times.min() - timedelta(days=1), times.max() + timedelta(seconds=1))
     return watch.to_json()
 
 

@@ -185,11 +185,12 @@ class _TreeMemory:
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            pages = sum(_resident_pages(pid) for pid in _tree(self._pid))
+            pages = sum(_resident_pages(pid) for pid in tree(self._pid))
             self.mb = max(self.mb, pages * PAGE / 1e6)
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
     found, at = [pid], 0
     while at < len(found):
         try:

@@ -26,16 +26,17 @@ class DefinitionWatch:
 
     Args:
         project: what the stream runs by.
-        version: of the deployment that it runs by.
+        deployment: that it runs by; another one with the same views (an artefact was pinned) is none of its business.
         tell: called once, with nothing, when `found` is there.
 
     Attributes:
         found: the project with the definitions applied now, or None.
     """
 
-    def __init__(self, project: Project, version: int, tell: Callable[[], None]) -> None:
+    def __init__(self, project: Project, deployment: Deployment, tell: Callable[[], None]) -> None:
         self.found: Project | None = None
-        self._project, self._version, self._tell = project, version, tell
+        self._project, self._deployment, self._tell = project, deployment, tell
+        self._version = deployment.version
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="twinbeam-definitions")
 
@@ -60,6 +61,9 @@ class DefinitionWatch:
             if version == self._version or looks % LOOKS_BETWEEN_TRIES:
                 continue
             try:
+                if Deployment.load(self._project.offline).views == self._deployment.views:
+                    self._version = refused = version
+                    continue
                 self.found = self._ready()
             except TwinbeamError as error:
                 if version != refused:

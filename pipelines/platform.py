@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from pipelines.serving_calls import instant as instant_of
 from pipelines.settings import Settings
 from schemas.errors import RequestError
 from schemas.registry import Registry
+from serving import encoders
 from serving import plan as plans
 from serving.audit import AuditReport
 from serving.deployment import Deployment
@@ -34,8 +36,10 @@ from serving.expiry import Horizons, expire
 from serving.stores.base import SEALED, Mark
 from serving.stores.offline import OfflineStore
 from serving.training import training_set
+from transforms.artefact import Artefact
 from transforms.catalog import Catalog
 from transforms.features import Features
+from transforms.fits import encoding_of
 
 
 class Platform:
@@ -103,7 +107,8 @@ class Platform:
             RequestError: state would be given up and that was not accepted.
         """
         plan = self.plan()
-        if plan.changes or not plan.deployment.version - 1:
+        functions = Deployment.load(self.offline).on_demand
+        if plan.changes or not plan.deployment.version - 1 or plan.deployment.on_demand != functions:
             deployment = plans.apply(plan, accept, self._now(), getpass.getuser())
             deployment.save(self.offline)
         for name in self.catalog.registry.sources:
@@ -215,7 +220,8 @@ class Platform:
         """Features of entities now, from the online store.
 
         Args:
-            features: service, view, alias, on-demand function, or a list of them or of "view:feature" addresses.
+            features: service, view, alias, on-demand function, encoding, or a list of them or of "view:feature"
+                addresses.
             keys: columns (a scalar repeats), a frame, or dicts.
             request: values that on-demand features ask for beside the keys.
             now: instant (a time, ISO 8601, or µs); None for the clock; "latest" for the newest event.
@@ -224,7 +230,7 @@ class Platform:
         Raises:
             RequestError: something asked for does not exist, is not applied or still being filled, or `now` lies
                 before events that were folded already.
-            DefinitionChanged: the fingerprint is another.
+            DefinitionChanged: the fingerprint is another, or an encoding is fitted by another definition.
         """
         return self._calls.reader(features).get(keys, request, now, fingerprint)
 
@@ -250,8 +256,53 @@ class Platform:
         names: str = "full",
     ) -> Features:
         """Features as of every row of a spine, from the offline store: see `serving.training.training_set`."""
-        selection = self.catalog.select(features)
+        selection = self._project.fitted_catalog().select(features)
         return training_set(self.offline, selection, spine, time, label, known, strict, names)
+
+    def fit(
+        self,
+        encoding: str,
+        spine: Any,
+        time: str | None = None,
+        known: str = "event",
+        strict: bool | None = None,
+        pin: bool = True,
+    ) -> Artefact:
+        """Fits an encoding, keeps what it learnt as an artefact, and applies it.
+
+        Args:
+            encoding: its name.
+            spine: as `training_set` takes it, with the encoding's targets; or a training set that holds its inputs.
+            time: the spine's time column; by default its only timestamp column.
+            known: "event" or "arrival", see `training_set`.
+            strict: leave out events at the very instant.
+            pin: whether `get` and `training_set` use the artefact from now on, see `pin`.
+
+        Raises:
+            RequestError: there is no such encoding, a column is missing, or there is nothing to learn from.
+            DefinitionChanged: the training set is of other definitions.
+        """
+        artefact = encoders.fit(self.offline, self.catalog, encoding, spine, time, known, strict)
+        encoders.keep(self.offline, artefact, self._now(), getpass.getuser())
+        if pin:
+            self.pin(encoding, artefact.version)
+        return artefact
+
+    def pin(self, encoding: str, version: str) -> None:
+        """Applies an artefact of an encoding: every read uses it from now on.
+
+        Args:
+            encoding: its name.
+            version: of the artefact, or the beginning of it.
+
+        Raises:
+            RequestError: nothing is applied yet, or there is no such artefact.
+        """
+        encoding_of(self.catalog, encoding)
+        deployment = encoders.pinned(self.offline, encoding, version)
+        if deployment.encoders != Deployment.load(self.offline).encoders:
+            replace(deployment, applied_at=self._now(), applied_by=getpass.getuser()).save(self.offline)
+        self._calls.renew()
 
     def audit(self, sample: float = 1.0) -> AuditReport:
         """Replays logged answers against the offline rows and compares every value with ==.

@@ -16,6 +16,7 @@ from schemas.errors import RequestError, did_you_mean
 from schemas.registry import Registry
 from schemas.source import Source
 from serving.deployment import Deployment
+from serving.encoders import fitted_catalog
 from serving.stores.base import OnlineStore
 from serving.stores.offline import OfflineStore
 from transforms.catalog import Catalog
@@ -40,6 +41,7 @@ class Project:
         self.settings, self.registry, self.out, self.clock = settings, registry, out, clock
         self.stores = Stores.of(settings)
         self._made: set[str] = set()
+        self._fitted: tuple[Mapping[str, str], Catalog] | None = None
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -96,6 +98,23 @@ class Project:
         deployment.check_applied(self.catalog)
         deployment.check_engine(self.catalog)
         return deployment
+
+    def fitted_catalog(self, deployment: Deployment | None = None) -> Catalog:
+        """The definitions, compiled and fitted by the artefacts that are applied.
+
+        Args:
+            deployment: what is applied; None to look.
+
+        Raises:
+            StoreError: an artefact is damaged or gone.
+        """
+        catalog = self.catalog
+        if not any(encoding.learns for encoding in catalog.encodings.values()):
+            return catalog
+        encoders = (deployment or Deployment.load(self.offline)).encoders
+        if self._fitted is None or self._fitted[0] != encoders:
+            self._fitted = encoders, fitted_catalog(catalog, encoders, self.offline)
+        return self._fitted[1]
 
     def topic(self, source: str) -> str | None:
         """Topic of a source, made in the broker if it is not there; None if the source has none."""

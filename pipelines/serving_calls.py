@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from serving.audit import Audit, AuditReport
 from serving.deployment import Deployment
 from serving.log import LoggedAnswer, ServingLog
 from serving.online import Marks, OnlineAnswer, OnlineReader, PreparedRead, check_fingerprint
+from transforms.catalog import Catalog
 from transforms.columns import whole
 from transforms.features import Features
 from transforms.selection import Selection
@@ -32,15 +34,28 @@ class ServingCalls:
 
     Args:
         project: the project.
+        timed: called with the seconds that each read of the online store took, or None.
+        unlogged: called for an answer that the serving log cannot take; None: such a read fails.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(
+        self,
+        project: Project,
+        timed: Callable[[float], None] | None = None,
+        unlogged: Callable[[], None] | None = None,
+    ) -> None:
+        self._project, self._timed, self._unlogged = project, timed, unlogged
+        self._catalog: Catalog | None = None
         self._online: OnlineReader | None = None
         self._readers: dict[tuple[str | int, ...], PreparedReader] = {}
         self._log: ServingLog | None = None
+        self._opening = threading.Lock()
         self._share = project.settings.serving.log_sample
-        self._random = random.Random(project.settings.project)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The definitions, fitted by what is applied."""
+        return self._applied()[0]
 
     def reader(self, features: Any) -> PreparedReader:
         """The reader of some features, the same one as long as what is applied is."""
@@ -57,24 +72,25 @@ class ServingCalls:
 
     def prepare(self, features: Any) -> PreparedRead:
         """A read of some features, by what is applied now."""
-        selection = self._project.catalog.select(features)
-        if self._online is None:
-            deployment = Deployment.load(self._project.offline)
-            self._online = OnlineReader(deployment.blocks, self._project.online)
-        return self._online.prepare(selection)
+        catalog, online = self._applied()
+        return online.prepare(catalog.select(features))
 
     def answered(
         self, read: PreparedRead, keys: Any, request: Mapping[str, Any] | None, now: int | str | None
     ) -> Features:
-        """Features now; the answer goes to the serving log, unless the settings sample it away."""
+        """Features now; logged are those rows of the answer whose keys the settings sample."""
         clock = self._project.clock.now()
-        logs = self._share >= 1 or (self._share > 0 and self._random.random() < self._share)
         try:
-            answer = read.get(keys, request, now, clock, marked=logs)
+            answer = read.get(keys, request, now, clock, self._share)
         except StoreError as error:
             raise self._project.stores.named(error) from error
-        if logs:
-            self._served().append(partial(logged, read.selection, answer, clock))
+        if answer.sampled is None or answer.sampled:
+            try:
+                self._served().append(partial(logged, read.selection, answer, clock))
+            except StoreError:
+                if self._unlogged is None:
+                    raise
+                self._unlogged()
         return answer.features
 
     def audit(self, sample: float) -> AuditReport:
@@ -85,7 +101,7 @@ class ServingCalls:
         log.flush()
         chosen = random.Random(self._project.settings.project)
         deployment = Deployment.load(self._project.offline)
-        audit = Audit(self._project.catalog, deployment.blocks, self._project.offline)
+        audit = Audit(self._project.fitted_catalog(deployment), deployment.blocks, self._project.offline)
         return audit.run(answer for answer in log.read() if sample >= 1 or chosen.random() < sample)
 
     def renew(self) -> None:
@@ -101,10 +117,20 @@ class ServingCalls:
         if log is not None:
             log.close()
 
+    def _applied(self) -> tuple[Catalog, OnlineReader]:
+        """The definitions, and a reader, by what is applied."""
+        catalog, online = self._catalog, self._online
+        if online is None or catalog is None:
+            deployment = Deployment.load(self._project.offline)
+            self._catalog = catalog = self._project.fitted_catalog(deployment)
+            self._online = online = OnlineReader(deployment.blocks, self._project.online, self._timed)
+        return catalog, online
+
     def _served(self) -> ServingLog:
-        if self._log is None:
-            self._log = ServingLog(self._project.offline)
-        return self._log
+        with self._opening:
+            if self._log is None:
+                self._log = ServingLog(self._project.offline)
+            return self._log
 
 
 class PreparedReader:
@@ -118,6 +144,11 @@ class PreparedReader:
     def __init__(self, calls: ServingCalls, features: tuple[Any, ...]) -> None:
         self._calls, self._features = calls, features
         self._read: PreparedRead | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The features."""
+        return (self._read or self.prepare()).selection
 
     def get(
         self,
@@ -178,20 +209,29 @@ def logged(selection: Selection, answer: OnlineAnswer, time: int) -> list[Logged
         values = {address: whole(found.values) for address, found in features.answers.items()}
         statuses = {address: pa.array(texts, pa.string()) for address, texts in features.statuses.items()}
         instants = features.instants.tolist()
-    whole_answer, of_rows = _batch([*given, *values.items()]), _batch(list(statuses.items()))
+    answered, said = _batch([*given, *values.items()]), _batch(list(statuses.items()))
+    wanted = range(answered.num_rows) if answer.sampled is None else answer.sampled
     if answer.together:
-        parts = [(whole_answer, of_rows, instants, answer.marks())]
+        parts = [(answer.marks(), list(wanted))]
     else:
         alike: dict[str, tuple[Marks, list[int]]] = {}
-        for row in range(whole_answer.num_rows):
+        for row in wanted:
             marks = answer.marks(row)
             text = repr(sorted((block, sorted(of_block.items())) for block, of_block in marks.items()))
             alike.setdefault(text, (marks, []))[1].append(row)
-        parts = [
-            (whole_answer.take(pa.array(rows)), of_rows.take(pa.array(rows)), [instants[row] for row in rows], marks)
-            for marks, rows in alike.values()
-        ]
-    return [LoggedAnswer(time, tuple(values), selection.fingerprint, *part) for part in parts]
+        parts = list(alike.values())
+    return [
+        LoggedAnswer(
+            time,
+            tuple(values),
+            selection.fingerprint,
+            answered.take(pa.array(rows, pa.int64())),
+            said.take(pa.array(rows, pa.int64())),
+            [instants[row] for row in rows],
+            marks,
+        )
+        for marks, rows in parts
+    ]
 
 
 def _batch(columns: list[tuple[str, pa.Array]]) -> pa.RecordBatch:

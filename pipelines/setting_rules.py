@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines.server_settings import SERVER_DEFAULTS, flag, grants
 from schemas.durations import parse_duration
 from schemas.errors import did_you_mean
 
@@ -175,6 +176,15 @@ def choice(*legal: str) -> Rule:
     return one_of
 
 
+def words(*legal: str) -> Rule:
+    """Rule: a list of some of the legal words."""
+
+    def some_of(value: Any, folder: Path) -> tuple[str, ...]:
+        return tuple(str(choice(*legal)(item, folder)) for item in _some(value))
+
+    return some_of
+
+
 def secret(value: Any, folder: Path) -> str:
     """Name of an environment variable or file; see `secrets`."""
     return text(value, folder)
@@ -256,6 +266,40 @@ _FLINK: Mapping[str, Any] = {
     "savepoints": location,
     "worker": _TEXT,
 }
+_SERVER: Mapping[str, Any] = {
+    "host": text,
+    "port": number(0, 65_535),
+    "workers": number(0, 1_024),
+    "certificate": _FILE,
+    "key": _FILE,
+    "open": flag,
+    "queue": number(1, 100_000),
+    "patience": duration,
+    "threads": number(1, 1_024),
+    "connections": number(1, 1_000_000),
+    "body": number(1, 1 << 30),
+    "rows": number(1, 1_000_000),
+    "events": number(1, 1_000_000),
+    "wait": duration,
+    "headers": duration,
+    "upload": duration,
+    "download": duration,
+    "idle": duration,
+    "drain": duration,
+    "linger": duration_or_none,
+    "cache": duration_or_none,
+    "log": choice("json", "text", "off"),
+    "traces": optional(url),
+    "callers": Each({"grants": grants}),
+    "tokens": {
+        "keys": _FILE,
+        "issuer": _TEXT,
+        "audience": _TEXT,
+        "algorithms": words("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"),
+        "claim": text,
+    },
+    "secrets": Each(secret),
+}
 SHAPE: Mapping[str, Any] = {
     "project": name,
     "definitions": paths,
@@ -281,6 +325,7 @@ SHAPE: Mapping[str, Any] = {
         "flink": _FLINK,
     },
     "serving": {"log_sample": share},
+    "server": _SERVER,
     "sources": Each({"topic": text, "files": locations, "lanes": lanes, "partitions": lanes}),
 }
 _PLAIN: Mapping[str, Any] = {"user": None, "ca": None, "secrets": {}}
@@ -335,6 +380,7 @@ DEFAULTS: Mapping[str, Any] = {
         },
     },
     "serving": {"log_sample": 1.0},
+    "server": SERVER_DEFAULTS,
     "sources": {},
 }
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engine_settings import CassandraSettings, FlinkSettings, KafkaSettings, RegistrySettings
+from pipelines.server_settings import server_configuration
 from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
 from schemas.errors import SettingsError, did_you_mean
 from schemas.source import Source
+from serving.server.configuration import ServerConfiguration
 
 FILE = "twinbeam.toml"
 VARIABLE = "TWINBEAM_ENV"
@@ -135,6 +137,7 @@ class Settings:
     stream: StreamSettings
     run: RunSettings
     serving: ServingSettings
+    server: ServerConfiguration
     sources: Mapping[str, SourceSettings]
 
     @staticmethod
@@ -273,6 +276,7 @@ _SECRETS: Mapping[tuple[str, ...], tuple[str, ...] | None] = {
     ("online", "cassandra"): ("password",),
     ("stream", "kafka"): ("password", "key_password"),
     ("stream", "registry"): ("password",),
+    ("server",): None,
 }
 
 
@@ -309,5 +313,6 @@ def _settings(read: Mapping[str, Any], folder: Path, env: str | None) -> Setting
         ),
         run=RunSettings(**{**run, "flink": FlinkSettings(**run["flink"])}),
         serving=ServingSettings(read["serving"]["log_sample"]),
+        server=server_configuration(read["server"]),
         sources={name: SourceSettings(**values) for name, values in read["sources"].items()},
     )

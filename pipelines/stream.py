@@ -135,7 +135,7 @@ class Stream:
         parts = Parts.of(fed, progress)
         beside = bool(parts.ready and parts.behind) and not together
         live = parts.ready if beside else fed
-        watch = DefinitionWatch(project, deployment.version, self._stop.set)
+        watch = DefinitionWatch(project, deployment, self._stop.set)
         backfill = Backfill(project, sources, fed, self._stop.set)
         if beside:
             names = ", ".join(part.view.name for part in parts.behind)

@@ -6,20 +6,19 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from schemas.checks_view import feature_names
+from schemas.checks_address import ENCODING, EXAMPLE, FUNCTION, check_address, head_of, names_of
 from schemas.code import function_problem
+from schemas.encoding import Encoding
 from schemas.entity import Entity
-from schemas.errors import Mistake, did_you_mean
+from schemas.errors import Mistake
 from schemas.feature_view import AliasedView, FeatureView
 from schemas.findings import Findings
-from schemas.names import RESERVED, split_address
+from schemas.names import RESERVED
 from schemas.on_demand import OnDemand
 from schemas.service import FeatureService
 
 if TYPE_CHECKING:
     from schemas.registry import Registry
-
-EXAMPLE = '["user_purchases:count_24h"]'
 
 
 def service_mistakes(service: FeatureService, registry: Registry) -> list[Mistake]:
@@ -31,12 +30,14 @@ def service_mistakes(service: FeatureService, registry: Registry) -> list[Mistak
     asked: list[str] = []
     for item in findings.sequence("features", service.features, f"[user_purchases, {EXAMPLE[1:-1]}]"):
         if isinstance(item, str):
-            _address(item, findings, registry, functions=True)
+            check_address(item, findings, registry, FUNCTION, ENCODING)
             asked.append(item)
-        elif isinstance(item, (FeatureView, AliasedView, OnDemand)):
-            asked += [f"{_head(item)}:{name}" for name in _names(item)]
+        elif isinstance(item, (FeatureView, AliasedView, OnDemand, Encoding)):
+            asked += [f"{head_of(item)}:{name}" for name in names_of(item)]
         else:
-            findings.add(f"features are views, roles, on-demand functions and addresses as in {EXAMPLE}, not {item!r}")
+            findings.add(
+                f"features are views, roles, on-demand functions, encodings and addresses as in {EXAMPLE}, not {item!r}"
+            )
     for address in dict.fromkeys(address for address in asked if asked.count(address) > 1):
         findings.add(f"{address!r} is asked for twice: each feature is listed once, alone or by its view")
     return findings.mistakes
@@ -92,45 +93,11 @@ def _inputs(function: OnDemand, findings: Findings, registry: Registry) -> None:
         if item in RESERVED:
             findings.add(f"input {item!r} is there without being asked for: leave it out of inputs=")
         elif isinstance(item, str):
-            _address(item, findings, registry, functions=False)
+            check_address(item, findings, registry)
         else:
             findings.add(f"inputs are addresses as in {EXAMPLE}, not {item!r}")
     for item in dict.fromkeys(str(item) for item in inputs if inputs.count(item) > 1):
         findings.add(f"input {item!r} is there twice: each input is listed once")
-
-
-def _address(text: str, findings: Findings, registry: Registry, functions: bool) -> None:
-    """An address must name a feature of a view, of a role, or (if they are legal here) of an on-demand function."""
-    try:
-        head, feature = split_address(text)
-    except ValueError as error:
-        findings.add(str(error))
-        return
-    if head in registry.broken:
-        return
-    known: dict[str, Any] = {**registry.aliases, **registry.views, **(registry.on_demand if functions else {})}
-    if head not in known:
-        what = "view, role or on-demand function" if functions else "view or role"
-        findings.add(
-            f"{text!r}: unknown {what} {head!r}.{did_you_mean(head, known)} Legal are {', '.join(known) or 'none'}"
-        )
-        return
-    legal = _names(known[head])
-    if feature not in legal:
-        hint = did_you_mean(feature, legal)
-        findings.add(f"{text!r}: {head} has no feature {feature!r}.{hint} Legal are {', '.join(legal)}")
-
-
-def _head(item: FeatureView | AliasedView | OnDemand) -> str:
-    return str(item.role if isinstance(item, AliasedView) else item.name)
-
-
-def _names(item: FeatureView | AliasedView | OnDemand) -> tuple[str, ...]:
-    """Names of the features of a view, a role or a function."""
-    if isinstance(item, OnDemand):
-        return _keys_of(item.returns)
-    view = item.view if isinstance(item, AliasedView) else item
-    return feature_names(view) if isinstance(view, FeatureView) else ()
 
 
 def _keys_of(value: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Set
 from types import ModuleType
 from typing import Any
 
+from schemas.encoding import Encode, Encoder, Encoding
 from schemas.entity import Entity
 from schemas.errors import TwinbeamError, did_you_mean
 from schemas.feature import Agg, Aggregation, Latest, latest
@@ -20,7 +21,7 @@ from schemas.service import FeatureService
 from schemas.source import Source
 
 HIDDEN = frozenset({"self", "_", "place", "folder"})
-CLASSES = (Entity, Source, FeatureView, FeatureService, AliasedView, OnDemand, Aggregation, Latest)
+CLASSES = (Entity, Source, FeatureView, FeatureService, AliasedView, OnDemand, Aggregation, Latest, Encoding, Encoder)
 
 _CALL = re.compile(r"(?P<what>[\w.]+)\(\) (?P<rest>.*)", re.DOTALL)
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(?P<word>\w+)'")
@@ -88,6 +89,8 @@ def _known(what: str) -> tuple[str, Callable[..., Any]] | None:
     functions |= {kind.__name__: kind for kind in CLASSES}
     if head == "Agg":
         return f"agg.{method}", getattr(Agg, method)
+    if head == "Encode":
+        return f"encode.{method}", getattr(Encode, method)
     if head not in functions:
         return None
     function: Callable[..., Any] = functions[head] if method in ("", "__init__") else getattr(functions[head], method)

@@ -16,7 +16,7 @@ Columns = str | Sequence[str]
 
 
 class UnknownOperation(TwinbeamError, AttributeError):
-    """`agg` has no such operation."""
+    """`agg`, or `encode`, has no such operation."""
 
 
 @dataclass(frozen=True)

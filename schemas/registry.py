@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from schemas.checks import structural_mistakes
+from schemas.encoding import Encoding
 from schemas.entity import Entity
 from schemas.errors import Mistake
 from schemas.feature_view import AliasedView, FeatureView
@@ -18,7 +19,7 @@ from schemas.on_demand import OnDemand
 from schemas.service import FeatureService
 from schemas.source import Source
 
-KINDS = (Entity, Source, FeatureView, AliasedView, FeatureService, OnDemand)
+KINDS = (Entity, Source, FeatureView, AliasedView, FeatureService, OnDemand, Encoding)
 Kind = TypeVar("Kind")
 
 
@@ -88,6 +89,11 @@ class Registry:
     def on_demand(self) -> dict[str, OnDemand]:
         """On-demand functions by name."""
         return _by_name((item.name, item) for item in self.every(OnDemand))
+
+    @cached_property
+    def encodings(self) -> dict[str, Encoding]:
+        """Encodings by name."""
+        return _by_name((item.name, item) for item in self.every(Encoding))
 
     @cached_property
     def mistakes(self) -> tuple[Mistake, ...]:

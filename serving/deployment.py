@@ -93,6 +93,7 @@ class Deployment:
         on_demand: name -> (fingerprint, probe).
         retired: ids of blocks that were given up; never given out again, since stores may still hold their cells.
         engines: package -> version of what computed the probes.
+        encoders: encoding -> version of the artefact that it is applied by.
     """
 
     version: int = 0
@@ -103,6 +104,7 @@ class Deployment:
     on_demand: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     retired: frozenset[str] = frozenset()
     engines: Mapping[str, str] = field(default_factory=dict)
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blocks(self) -> dict[str, tuple[Block, ...]]:
@@ -207,6 +209,7 @@ class Deployment:
             "on_demand": {name: list(prints) for name, prints in self.on_demand.items()},
             "retired": sorted(self.retired),
             "engines": dict(self.engines),
+            "encoders": dict(self.encoders),
         }
         return json.dumps(value, indent=1, ensure_ascii=False)
 
@@ -231,6 +234,7 @@ class Deployment:
                 {name: (prints[0], prints[1]) for name, prints in value["on_demand"].items()},
                 frozenset(value["retired"]),
                 value["engines"],
+                value.get("encoders", {}),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(

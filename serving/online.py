@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from serving.stores.base import SEALED, OnlineStore
 from serving.stores.row_reads import Asked, RowReader, Rows, Wanted, row_reader
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import Answer
+from transforms.artefact import SHOWN
 from transforms.assembly import assemble
 from transforms.features import Features
 from transforms.key_answers import EntityRows, KeyAnswers
@@ -21,7 +24,7 @@ from transforms.latest import LatestCells
 from transforms.plain_keys import plain_columns
 from transforms.read_plan import ReadPlan
 from transforms.requests import Request, column_array, read_request, role_keys
-from transforms.selection import Selection
+from transforms.selection import Output, Selection
 from transforms.served import ServedFeatures
 
 Marks = dict[str, dict[str, int]]
@@ -33,10 +36,17 @@ class OnlineAnswer:
     Attributes:
         features: the answer.
         together: whether all of its rows are of one state of the store.
+        sampled: rows that are sampled for the serving log, by a hash of their keys; None for all.
     """
 
-    def __init__(self, features: Features, marks: Callable[[int | None], Marks], together: bool = True) -> None:
-        self.features, self._marks, self.together = features, marks, together
+    def __init__(
+        self,
+        features: Features,
+        marks: Callable[[int | None], Marks],
+        together: bool = True,
+        sampled: Sequence[int] | None = None,
+    ) -> None:
+        self.features, self._marks, self.together, self.sampled = features, marks, together, sampled
 
     def marks(self, row: int | None = None) -> Marks:
         """Per block, per lane, the offset below which every row was in the cells read, of one request's row or all."""
@@ -49,18 +59,41 @@ class OnlineReader:
     Args:
         blocks: the applied blocks of every view.
         store: the online store.
+        timed: called with the seconds that each read of the store took, or None.
     """
 
-    def __init__(self, blocks: Mapping[str, Sequence[Block]], store: OnlineStore) -> None:
-        self._blocks, self._rows = blocks, row_reader(store)
+    def __init__(
+        self,
+        blocks: Mapping[str, Sequence[Block]],
+        store: OnlineStore,
+        timed: Callable[[float], None] | None = None,
+    ) -> None:
+        rows = row_reader(store)
+        self._blocks, self._rows = blocks, rows if timed is None else _TimedRows(rows, timed)
 
     def prepare(self, selection: Selection) -> PreparedRead:
         """A read of a selection, planned once for any number of keys and times.
 
         Raises:
-            RequestError: a feature is not applied yet.
+            RequestError: a feature is not applied, or not fitted yet.
+            DefinitionChanged: an encoded one is fitted by another definition.
         """
+        selection.check()
         return PreparedRead(ReadPlan.compile(selection, self._blocks), self._rows)
+
+
+class _TimedRows:
+    """A row reader that says how long its reads take."""
+
+    def __init__(self, rows: RowReader, timed: Callable[[float], None]) -> None:
+        self._rows, self._timed = rows, timed
+
+    def read(self, asked: Sequence[Asked], marks: Wanted) -> Rows:
+        begun = perf_counter()
+        try:
+            return self._rows.read(asked, marks)
+        finally:
+            self._timed(perf_counter() - begun)
 
 
 class PreparedRead:
@@ -88,7 +121,7 @@ class PreparedRead:
         request: Mapping[str, Any] | None,
         now: int | str | None,
         clock: int,
-        marked: bool = True,
+        share: float = 1.0,
     ) -> OnlineAnswer:
         """Features as of now.
 
@@ -100,7 +133,7 @@ class PreparedRead:
             request: request values beside the keys.
             now: µs; None for the clock; "latest" for the newest event of each row's entities.
             clock: µs, the reader's clock.
-            marked: whether the answer's marks are wanted.
+            share: of all keys, of those whose answers are sampled for the log; marks are read if one of them is asked.
 
         Raises:
             RequestError: `now` is older than an event in the cells read, a feature is still being backfilled, or a
@@ -110,16 +143,17 @@ class PreparedRead:
         if isinstance(instant, str):
             raise RequestError(f"now={now!r}: give a time, or 'latest'")
         asked = _Asked(self._plan, self._names, keys, request)
+        sampled = None if share >= 1 else asked.sampled(share)
+        marked = sampled is None or bool(sampled)
         firsts = self._firsts_at(instant)
-        found = self._rows.read(
-            [
-                Asked(entity.entity, keys, blocks, of_entity)
-                for entity, (keys, _), blocks, of_entity in zip(
-                    self._plan.entities, asked.keys, self._blocks, firsts, strict=True
-                )
-            ],
-            Wanted.ALL if marked else Wanted.SEALS,
-        )
+        slices = [
+            Asked(entity.entity, keys, blocks, of_entity)
+            for entity, (keys, _), blocks, of_entity in zip(
+                self._plan.entities, asked.keys, self._blocks, firsts, strict=True
+            )
+        ]
+        # What is computed of the request alone needs no store.
+        found = self._rows.read(slices, Wanted.ALL if marked else Wanted.SEALS) if slices else Rows((), {}, {})
         horizons = self._horizons(found)
         entities = [
             EntityRows(entity, keys, requests, rows, found.lanes)
@@ -130,7 +164,9 @@ class PreparedRead:
         self._check_reach(horizons, firsts, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
-        return OnlineAnswer(features, _MarksOf(found, entities) if marked else _no_marks, found.together)
+        return OnlineAnswer(
+            features, _MarksOf(found, entities) if marked else _no_marks, found.together, sampled
+        )
 
     def _firsts_at(self, instant: int | None) -> list[list[int]]:
         """Start (µs) of the first cell wanted of each block, by entity."""
@@ -176,7 +212,8 @@ class PreparedRead:
         answers = [column if isinstance(column, Answer) else column.answer() for column in columns]
         times = np.array(instants, np.int64)
         table = assemble(selection, dict(zip(plan.names, answers, strict=True)), asked.request, times)
-        return Features(asked.request.given, table, times, selection.fingerprint)
+        artefacts = selection.artefacts()
+        return Features(asked.request.given, table, times, selection.fingerprint, artefacts=artefacts)
 
 
 class _Asked:
@@ -202,6 +239,17 @@ class _Asked:
             self.rows = len(next(iter(self.plain.values())))
         several = len(encoded) > 1
         self.keys = [_numbered(of_entity or [], several) for of_entity in encoded]
+
+    def sampled(self, share: float) -> list[int]:
+        """Rows of a share of all keys; a key is sampled always or never, whichever process is asked for it."""
+        if share <= 0:
+            return []
+        least, found = share * 2**32, []
+        for row in range(self.rows):
+            whole = b"".join(keys[numbers[row]] if numbers[row] >= 0 else b"" for keys, numbers in self.keys)
+            if crc32(whole) < least:
+                found.append(row)
+        return found
 
     @property
     def request(self) -> Request:
@@ -294,7 +342,7 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
     """
     if fingerprint is None or fingerprint == selection.fingerprint:
         return
-    addresses = [output.address for output in selection.outputs]
+    addresses = [_named(output) for output in selection.outputs]
     before, now = fingerprint.partition("-")[2], selection.fingerprint.partition("-")[2]
     changed = addresses
     if len(before) == len(now):
@@ -304,3 +352,9 @@ def check_fingerprint(selection: Selection, fingerprint: str | None) -> None:
         f"fingerprint {fingerprint} was asked for, these features have {selection.fingerprint}; changed since: "
         f"{', '.join(changed)}"
     )
+
+
+def _named(output: Output) -> str:
+    """Address of a feature, with the artefact that it is fitted by now, if any."""
+    artefact = output.feature.artefact
+    return f"{output.address} (artefact {artefact[:SHOWN]} is applied)" if artefact else output.address

@@ -155,7 +155,7 @@ def plan(
     version = deployment.version + 1
     upgraded = any(applied[name].probe != view.probe for name, view in catalog.views.items())
     engines = deployment.engines if upgraded else engine_versions()
-    target = Deployment(version, 0, "", applied, services, functions, retired, engines)
+    target = Deployment(version, 0, "", applied, services, functions, retired, engines, deployment.encoders)
     return Plan(tuple(planned), target)
 
 

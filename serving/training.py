@@ -54,9 +54,12 @@ def training_set(
         read) and `left_out` (1 if strict left those events out, else 0).
 
     Raises:
-        RequestError: a column is missing or has a wrong type, or an option has no legal value.
+        RequestError: a column is missing or has a wrong type, an option has no legal value, or an encoding is not
+            fitted.
+        DefinitionChanged: an encoding is fitted by another definition.
     """
     strict = check_options(selection, known, strict, names)
+    selection.check()
     request = read_request(spine, selection, "spine")
     request, _, instants = spine_instants(request, selection, time)
     for name in [label] if isinstance(label, str) else label or []:
@@ -72,7 +75,7 @@ def training_set(
         coincident |= same
     answers = assemble(selection, stored, request, instants)
     report = {"rows": request.rows, "coincident": int(coincident.sum()), "left_out": int(strict)}
-    return Features(request.given, answers, instants, selection.fingerprint, names, report)
+    return Features(request.given, answers, instants, selection.fingerprint, names, report, selection.artefacts())
 
 
 def check_options(selection: Selection, known: str, strict: bool | None, names: str) -> bool:

@@ -106,7 +106,7 @@ NAMES = [
         "@on_demand(returns={'x': 'float64'})  # here\ndef card(df):\n    return df\n\n\n"
         "v = view('card', features=['kind'])",
         "card",
-        "another feature view or on-demand function",
+        "another feature view, on-demand function or encoding",
     ),
     case(
         "columns_meet",

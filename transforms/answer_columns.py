@@ -38,6 +38,13 @@ class AnswerColumn(NamedTuple):
     codes: Sequence[int] | None
     times: Sequence[int]
 
+    @staticmethod
+    def of(answer: Answer) -> AnswerColumn:
+        """The column of an answer; maps are dicts."""
+        codes = answer.statuses.tolist()
+        values = answer.values.to_pylist(maps_as_pydicts="strict")
+        return AnswerColumn(answer.values.type, values, codes if any(codes) else None, answer.times.tolist())
+
     def array(self) -> pa.Array:
         """The values as Arrow has them."""
         return pa.array(self.values, self.dtype, from_pandas=False)

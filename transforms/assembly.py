@@ -1,4 +1,4 @@
-"""Assembly: stored answers, then defaults, derived and on-demand features, in the order asked."""
+"""Assembly: stored answers, then defaults, derived, on-demand and encoded features, in the order asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from transforms.answers import NO_TIME, NOT_FOUND, NULL_VALUE, PRESENT, Answer, with_default
-from transforms.columns import flags
+from transforms.columns import flags, whole
+from transforms.computation import Computation
 from transforms.feature import Feature
 from transforms.features import TIME
 from transforms.frames import plain_column
@@ -36,13 +37,14 @@ def assemble(
     """
     now = pa.array(instants, TIME, mask=instants == NO_TIME)
     done: dict[str, Answer] = {}
+    computed: dict[int, Mapping[str, pa.Array]] = {}
     for output in selection.needed():
         if output.feature.kind in ("aggregate", "latest"):
             answer = stored[output.role, output.feature.name]
         elif output.function is None:
             answer = _derived(output, done, now)
         else:
-            answer = _on_demand(output, done, request, now)
+            answer = _on_demand(output.feature, output.function, done, request, now, computed)
         done[output.address] = with_default(answer, output.feature)
     return {output.address: done[output.address] for output in selection.outputs}
 
@@ -55,28 +57,33 @@ def _derived(output: Output, done: Mapping[str, Answer], now: pa.Array) -> Answe
     return _computed(output.feature, values, list(answers.values()))
 
 
-def _on_demand(output: Output, done: Mapping[str, Answer], request: Request, now: pa.Array) -> Answer:
-    assert output.function is not None
-    function = output.function
+def _on_demand(
+    feature: Feature,
+    function: Computation,
+    done: Mapping[str, Answer],
+    request: Request,
+    now: pa.Array,
+    computed: dict[int, Mapping[str, pa.Array]],
+) -> Answer:
+    """Answer of a feature that a function makes, which is called once for all of its features."""
     answers = {address: done[address] for address in function.inputs}
-    frame = _frame(
-        {
-            **{address: answer.values for address, answer in answers.items()},
-            **{name: request.given.column(name) for name in function.request},
-            "now": now,
-        }
-    )
-    values = plain_column(function.evaluate(frame)[output.feature.name].to_arrow()).cast(output.feature.dtype)
-    return _computed(output.feature, values, list(answers.values()))
+    if id(function) not in computed:
+        columns = {address: answer.values for address, answer in answers.items()}
+        columns |= {name: whole(request.given.column(name)) for name in function.request}
+        computed[id(function)] = function.compute({**columns, "now": now})
+    values = computed[id(function)][feature.name]
+    values = values if values.type == feature.dtype else values.cast(feature.dtype)
+    return _computed(feature, values, list(answers.values()))
 
 
 def _computed(feature: Feature, values: pa.Array, inputs: Sequence[Answer]) -> Answer:
     """Answer of a computed feature: as new as its newest input; not found when none of its inputs is."""
     null = flags(values.is_null())
     statuses = np.where(null, NULL_VALUE, PRESENT).astype(np.uint8)
-    times = np.full(len(values), NO_TIME)
-    if inputs:
-        times = np.maximum.reduce([answer.times for answer in inputs])
+    if not inputs:
+        return Answer(values, statuses, np.full(len(values), NO_TIME))
+    times = inputs[0].times if len(inputs) == 1 else np.maximum.reduce([answer.times for answer in inputs])
+    if null.any():
         lost = np.logical_and.reduce([answer.statuses == NOT_FOUND for answer in inputs])
         statuses[null & lost] = NOT_FOUND
     return Answer(values, statuses, times)

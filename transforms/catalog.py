@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from schemas.checks_encoding import encoding_mistakes
 from schemas.checks_entity import entity_mistakes
 from schemas.checks_service import on_demand_mistakes
 from schemas.checks_source import source_mistakes
 from schemas.checks_view import view_mistakes
+from schemas.encoding import Encoding
 from schemas.entity import Entity
 from schemas.errors import DefinitionError, Mistake, RequestError, did_you_mean
 from schemas.feature_view import AliasedView, FeatureView
@@ -20,11 +22,16 @@ from schemas.on_demand import OnDemand
 from schemas.registry import Registry
 from schemas.service import FeatureService
 from schemas.source import Source
+from transforms.artefact import Artefact
+from transforms.encoding import CompiledEncoding, compile_encoding
 from transforms.entity_keys import EntityKeys, compile_keys
+from transforms.feature import Feature
 from transforms.on_demand import OnDemandFunction, compile_on_demand
 from transforms.selection import Output, Selection
 from transforms.view import CompiledView
 from transforms.view_compiler import ViewCompiler
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,13 @@ class Catalog:
         registry: the definitions.
         views: by name.
         on_demand: functions by name.
+        encodings: by name, as far as fitted by `fitted`.
     """
 
     registry: Registry
     views: Mapping[str, CompiledView]
     on_demand: Mapping[str, OnDemandFunction]
+    encodings: Mapping[str, CompiledEncoding] = field(default_factory=dict)
 
     @staticmethod
     def compile(registry: Registry) -> Catalog:
@@ -57,27 +66,35 @@ class Catalog:
                 compiled, found = _view(view, keys, bool(view_mistakes(view)))
                 mistakes += found
                 views |= {} if compiled is None else {view.name: compiled}
-        catalog = Catalog(registry, views, {})
         functions: dict[str, OnDemandFunction] = {}
+        catalog = Catalog(registry, views, functions)
         for function in registry.on_demand.values():
-            try:
-                if not on_demand_mistakes(function, registry):
-                    inputs = {address: catalog.output(address).feature for address in function.inputs}
-                    functions[function.name] = compile_on_demand(function, inputs)
-            except DefinitionError as error:
-                mistakes += error.mistakes
-            except RequestError as error:
-                # An input without a compiled view has a mistake of its own.
-                mistakes += [] if mistakes else [Mistake(function.place, function.name, str(error))]
+            if not on_demand_mistakes(function, registry):
+                made = catalog._computation(compile_on_demand, function, function.inputs, mistakes)
+                functions |= {} if made is None else {function.name: made}
+        encodings: dict[str, CompiledEncoding] = {}
+        for encoding in registry.encodings.values():
+            if not encoding_mistakes(encoding, registry):
+                read = [name for encoder in encoding.encoders for name in encoder.columns if ":" in name]
+                encoded = catalog._computation(compile_encoding, encoding, read, mistakes)
+                encodings |= {} if encoded is None else {encoding.name: encoded}
         if mistakes:
             raise DefinitionError(sorted(set(mistakes)))
-        return Catalog(registry, views, functions)
+        return Catalog(registry, views, functions, encodings)
+
+    def fitted(self, artefacts: Iterable[Artefact]) -> Catalog:
+        """The catalog with its encodings fitted; artefacts of encodings that are none of it do not count."""
+        encodings = dict(self.encodings)
+        for artefact in artefacts:
+            if artefact.encoding in encodings:
+                encodings[artefact.encoding] = encodings[artefact.encoding].fitted(artefact)
+        return replace(self, encodings=encodings)
 
     def select(self, features: Any) -> Selection:
         """Selection of features, in the order asked, each once.
 
         Args:
-            features: a feature service, view, alias or on-demand function, the name of one, an address
+            features: a feature service, view, alias, on-demand function or encoding, the name of one, an address
                 `view:feature`, or a list of any of these.
 
         Raises:
@@ -100,7 +117,7 @@ class Catalog:
             for name, kind in output.function.request.items() if output.function else ():
                 if request.setdefault(name, kind) != kind:
                     raise RequestError(
-                        f"request column {name!r} is {kind} to one on-demand function and {request[name]} to another"
+                        f"request column {name!r} is {kind} to one function or encoding, {request[name]} to another"
                     )
         prints = [(output.address, output.feature.fingerprint) for output in outputs.values()]
         identity = f"{fingerprint([list(pair) for pair in prints])}-{''.join(own[:4] for _, own in prints)}"
@@ -136,7 +153,7 @@ class Catalog:
             return [output for part in service.features for output in self._outputs(part)]
         if isinstance(item, str):
             return [self.output(item)] if ":" in item else self._role(item, item)
-        if isinstance(item, FeatureView | OnDemand):
+        if isinstance(item, FeatureView | OnDemand | Encoding):
             return self._role(item.name, item.name)
         if isinstance(item, AliasedView):
             return self._view_outputs(item.role, self._view(item.view.name), item.keys)
@@ -144,13 +161,30 @@ class Catalog:
             f"features: {item!r} is a {type(item).__name__}; give a service, a view, or view:feature addresses"
         )
 
+    def _computation(
+        self,
+        compiler: Callable[[Any, Mapping[str, Feature]], T],
+        item: OnDemand | Encoding,
+        addresses: Iterable[str],
+        mistakes: list[Mistake],
+    ) -> T | None:
+        """What is compiled of a definition and the features that it reads; None, and mistakes, if that fails."""
+        try:
+            return compiler(item, {address: self.output(address).feature for address in addresses})
+        except DefinitionError as error:
+            mistakes += error.mistakes
+        except RequestError as error:
+            # An input without a compiled view has a mistake of its own.
+            mistakes += [] if mistakes else [Mistake(item.place, item.name, str(error))]
+        return None
+
     def _service(self, item: Any) -> FeatureService | None:
         if isinstance(item, FeatureService):
             return item
         return self.registry.services.get(item) if isinstance(item, str) else None
 
     def _role(self, role: str, asked: str) -> list[Output]:
-        """Features of a view, alias or on-demand function by name."""
+        """Features of a view, alias, on-demand function or encoding by name."""
         if role in self.views:
             view = self.views[role]
             return list(self._view_outputs(role, view, {name: name for name in view.keys.asked}))
@@ -160,10 +194,13 @@ class Catalog:
         if role in self.on_demand:
             function = self.on_demand[role]
             return [Output(f"{role}:{f.name}", role, None, f, (), function) for f in function.features]
-        names = [*self.views, *self.registry.aliases, *self.on_demand, *self.registry.services]
+        if role in self.encodings:
+            encoded = self.encodings[role].encoded
+            return [Output(each.feature.address, role, None, each.feature, (), each) for each in encoded]
+        names = [*self.views, *self.registry.aliases, *self.on_demand, *self.encodings, *self.registry.services]
         raise RequestError(
-            f"features: {asked!r}: there is no view, alias, on-demand function or service {role!r}; there are "
-            f"{', '.join(names) or 'none'}.{did_you_mean(role, names)}"
+            f"features: {asked!r}: there is no view, alias, on-demand function, encoding or service {role!r}; "
+            f"there are {', '.join(names) or 'none'}.{did_you_mean(role, names)}"
         )
 
     def _view(self, name: str) -> CompiledView:

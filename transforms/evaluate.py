@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from schemas.encoding import Encoding
 from schemas.errors import EventError, RequestError, did_you_mean
 from schemas.lane import Lane
 from schemas.registry import Registry
 from schemas.source import Source
 from transforms.answers import Answer
+from transforms.artefact import Artefact
 from transforms.asof import History
 from transforms.assembly import assemble
 from transforms.catalog import Catalog
 from transforms.columns import whole
 from transforms.encodings.files import read_events
 from transforms.features import TIME, Features
+from transforms.fits import encoding_of, fit_on, fit_selection
 from transforms.requests import read_request, role_keys, spine_instants
 from transforms.selection import Selection
 from transforms.view import CompiledView
 
 
 def evaluate(
-    features: Any, events: Mapping[str, Any], spine: Any, known: str = "event", strict: bool = False
+    features: Any,
+    events: Mapping[str, Any],
+    spine: Any,
+    known: str = "event",
+    strict: bool = False,
+    artefacts: Sequence[Artefact] = (),
 ) -> Features:
     """Features of the given events as of the rows of a spine, by the definitions alone.
 
@@ -33,12 +41,13 @@ def evaluate(
     its event time unless its source has an `arrival_time` column.
 
     Args:
-        features: a feature service, feature view, alias, on-demand function, or a list of them (and of addresses of
-            features of definitions that they reach).
+        features: a feature service, feature view, alias, on-demand function, encoding, or a list of them (and of
+            addresses of features of definitions that they reach).
         events: source name -> its events: dicts, a frame, Arrow, or a path.
         spine: keys and one timestamp column, as for `Platform.training_set`.
         known: "event" (all events) or "arrival" (events that had arrived at the instant).
         strict: leave out events at the very instant.
+        artefacts: of `fit`, of the encodings among the features.
 
     Returns:
         Features, one row a spine row.
@@ -49,8 +58,39 @@ def evaluate(
         RequestError: the spine lacks a column, or the events of a source are missing.
     """
     objects = features if isinstance(features, list | tuple) else [features]
-    catalog = Catalog.compile(Registry.of([item for item in objects if not isinstance(item, str)]))
+    catalog = Catalog.compile(Registry.of([item for item in objects if not isinstance(item, str)])).fitted(artefacts)
     return evaluate_selection(catalog, catalog.select(features), events, spine, known, strict)
+
+
+def fit(
+    encoding: Encoding,
+    events: Mapping[str, Any],
+    spine: Any,
+    known: str = "event",
+    strict: bool = False,
+    views: Sequence[Any] = (),
+) -> Artefact:
+    """Artefact of an encoding fitted on its inputs as of the rows of a spine, by the definitions alone.
+
+    Pure, as `evaluate` is: the way to unit-test an encoding.
+
+    Args:
+        encoding: to be fitted.
+        events: source name -> its events.
+        spine: keys, one timestamp column, request columns and targets of the encoding.
+        known: as for `evaluate`.
+        strict: as for `evaluate`.
+        views: views, aliases and on-demand functions whose features the encoding reads.
+
+    Raises:
+        DefinitionError: a definition has mistakes.
+        EventError: an event does not fit its source, or a row rule fails on it.
+        RequestError: the spine lacks a column, or holds nothing to learn from.
+    """
+    catalog = Catalog.compile(Registry.of([encoding, *views]))
+    compiled = encoding_of(catalog, encoding.name)
+    selection = fit_selection(catalog, compiled)
+    return fit_on(compiled, selection, evaluate_selection(catalog, selection, events, spine, known, strict))
 
 
 def evaluate_selection(
@@ -59,6 +99,7 @@ def evaluate_selection(
     """The same for a selection of compiled definitions."""
     if known not in ("event", "arrival"):
         raise RequestError(f"known={known!r}: give 'event' or 'arrival'")
+    selection.check()
     names = catalog.registry.sources
     for name in events:
         if name not in names:
@@ -78,7 +119,9 @@ def evaluate_selection(
         coincident |= history.coincident()
     report = {"rows": request.rows, "coincident": int(coincident.sum()), "left_out": int(strict)}
     answers = assemble(selection, stored, request, instants)
-    return Features(request.given, answers, instants, selection.fingerprint, report=report)
+    return Features(
+        request.given, answers, instants, selection.fingerprint, report=report, artefacts=selection.artefacts()
+    )
 
 
 def view_rows(view: CompiledView, events: Mapping[str, Any]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Features: one value each, as a compiled view, or an on-demand function, offers it."""
+"""Features: one value each, as a compiled view, an on-demand function or an encoding offers it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.state import StateSpec
 from schemas.window import Window
 from transforms.sql import Expression
 
-KINDS = ("aggregate", "latest", "derived", "on_demand")
+KINDS = ("aggregate", "latest", "derived", "on_demand", "encoded")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Feature:
     """One feature, resolved.
 
     Attributes:
-        view: name of its view; of the function, for an on-demand feature.
+        view: name of its view; of the function or encoding, for an on-demand or encoded feature.
         name: of the feature.
         kind: one of `KINDS`.
         dtype: type of its values.
@@ -34,6 +34,7 @@ class Feature:
         description: for people.
         owner: of the view.
         tags: of the view.
+        artefact: version of the artefact that fits it (encoded), or "".
     """
 
     view: str
@@ -49,6 +50,7 @@ class Feature:
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    artefact: str = ""
 
     @property
     def address(self) -> str:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import RequestError
 from schemas.names import column_name
+from transforms.answer_columns import AnswerColumn
 from transforms.answers import NO_TIME, STATUSES, Answer
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Features:
         fingerprint: 16 hex characters over the definitions of all the features.
         names: "full" (`view__feature` columns) or "short" (`feature`).
         report: counts that a training set states: rows, `coincident`, and what `strict` left out.
+        artefacts: version of the artefact that each encoding among them is fitted by, by the encoding's name.
     """
 
     given: pa.Table
@@ -45,6 +47,7 @@ class Features:
     fingerprint: str
     names: str = "full"
     report: Mapping[str, int] = field(default_factory=dict)
+    artefacts: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.given.num_rows)
@@ -66,6 +69,14 @@ class Features:
         """Instant (UTC) that each row's values are as of."""
         return _datetimes(self.instants)
 
+    def given_values(self) -> dict[str, list[Any]]:
+        """The given columns as lists."""
+        return {name: self.given.column(name).to_pylist(maps_as_pydicts="strict") for name in self.given.column_names}
+
+    def columns(self) -> Mapping[str, AnswerColumn]:
+        """Every feature in plain values, by address."""
+        return {address: AnswerColumn.of(answer) for address, answer in self.answers.items()}
+
     def to_dict(self) -> dict[str, list[Any]]:
         """Columns as lists: the given ones, then one a feature by its address; maps are dicts."""
         given = {name: self.given.column(name).to_pylist() for name in self.given.column_names}
@@ -75,7 +86,7 @@ class Features:
         return given | values
 
     def to_arrow(self) -> pa.Table:
-        """Arrow table: the given columns, then one a feature; the fingerprint is in the schema's metadata."""
+        """Arrow table: the given columns, then one a feature; the schema's metadata say what they are of."""
         columns = [*self.given.columns, *(answer.values for answer in self.answers.values())]
         names = [*self.given.column_names, *(self._column(address) for address in self.answers)]
         twice = {name for name in names if names.count(name) > 1}
@@ -84,6 +95,7 @@ class Features:
                 f"names={self.names!r}: columns would share the name {sorted(twice)[0]!r}; use names='full'"
             )
         metadata = {"twinbeam.fingerprint": self.fingerprint, "twinbeam.report": json.dumps(dict(self.report))}
+        metadata |= {"twinbeam.artefacts": json.dumps(dict(self.artefacts))} if self.artefacts else {}
         return pa.table(columns, names=names).replace_schema_metadata(metadata)
 
     def to_polars(self) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from transforms.exact import words
 Hashes = npt.NDArray[np.uint64]
 
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_WORD = 8
+_WORD, _ALL = 8, (1 << 64) - 1
 
 
 def hashes(values: pa.Array) -> Hashes:
@@ -38,6 +38,25 @@ def hashes(values: pa.Array) -> Hashes:
         return _bytes(codes.dictionary.cast(pa.binary()))[np.asarray(codes.indices.to_numpy(), np.int64)]
     stored: Hashes = integers(values).view(np.uint64)
     return mix(stored)
+
+
+def hash_value(value: int | str | bytes) -> int:
+    """Hash of one plain value: the same that `hashes` gives; dates and times as their stored integers."""
+    if isinstance(value, int):
+        return mixed(value & _ALL)
+    data = value.encode() if isinstance(value, str) else value
+    hashed = mixed(len(data))
+    for at in range(0, len(data), _WORD):
+        hashed = mixed(hashed ^ int.from_bytes(data[at : at + _WORD], "little"))
+    return hashed
+
+
+def mixed(number: int) -> int:
+    """SplitMix64 of one number below 2**64."""
+    z = (number + int(_GOLDEN)) & _ALL
+    z = ((z ^ (z >> 30)) * int(_FIRST)) & _ALL
+    z = ((z ^ (z >> 27)) * int(_SECOND)) & _ALL
+    return z ^ (z >> 31)
 
 
 def mix(numbers: Hashes) -> Hashes:

@@ -131,7 +131,7 @@ class KeyAnswers:
         self._others = [block for entity in entities for block in entity.other_blocks]
         self._tiles = [_EntityTiles(entity, instant) for entity in entities if entity.reads.tiles]
         newest = [block.newest() for block in (*self._tiles, *self._others)]
-        self.newest = newest[0] if len(newest) == 1 else list(map(max, [NO_TIME] * rows, *newest))
+        self.newest = newest[0] if len(newest) == 1 else list(map(max, [NO_TIME] * rows, [NO_TIME] * rows, *newest))
 
     def columns(self, instants: Sequence[int]) -> Columns:
         """Answers in the order of `ReadPlan.names`, defaults filled in, as of an instant (µs) a request."""

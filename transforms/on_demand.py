@@ -14,6 +14,7 @@ from schemas.names import column_name
 from schemas.on_demand import OnDemand
 from schemas.types import TIME, parse_type, type_text
 from transforms.feature import Feature
+from transforms.frames import plain_column
 from transforms.functions import BrokenFunction, Function, FunctionFault, call, fitted
 from transforms.generated import generated_rows
 from transforms.proof import FAILS, NotRowLocal, prove, row_texts
@@ -24,7 +25,7 @@ NOW = "now"
 
 @dataclass(frozen=True)
 class OnDemandFunction:
-    """On-demand function, resolved.
+    """On-demand function, resolved; a `Computation`.
 
     Attributes:
         name: of the function, the `view` of its features.
@@ -50,6 +51,15 @@ class OnDemandFunction:
     def schema(self) -> pa.Schema:
         """Columns that it is evaluated on: the inputs by their addresses, the request's columns, `now`."""
         return pa.schema([*self.inputs.items(), *self.request.items(), (NOW, TIME)])
+
+    def compute(self, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+        """Its features for n requests, from the columns of `schema`.
+
+        Raises:
+            RequestError: the function failed.
+        """
+        frame = pl.DataFrame(pl.from_arrow(pa.table({name: columns[name] for name in self.schema.names})))
+        return {column.name: plain_column(column.to_arrow()) for column in self.evaluate(frame).get_columns()}
 
     def evaluate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Its features for n requests.

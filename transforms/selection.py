@@ -8,11 +8,12 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from transforms.computation import Computation
+from transforms.encoding import EncodedFeature
 from transforms.feature import Feature
-from transforms.on_demand import OnDemandFunction
 from transforms.view import CompiledView
 
-_RANK = {"aggregate": 0, "latest": 0, "derived": 1, "on_demand": 2}
+_RANK = {"aggregate": 0, "latest": 0, "derived": 1, "on_demand": 2, "encoded": 3}
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Output:
     """One feature that is asked for, or needed by one that is.
 
     Attributes:
-        address: as asked, `view:feature`, `role:feature` of an alias, or `function:feature`.
-        role: what stands before the colon: the view's name, the alias' role, or the function's name.
-        view: the compiled view; None for an on-demand feature.
+        address: as asked, `view:feature`, `role:feature` of an alias, `function:feature` or `encoding:feature`.
+        role: what stands before the colon: the view's name, the alias' role, the function's or the encoding's name.
+        view: the compiled view; None for an on-demand or encoded feature.
         feature: the feature.
         keys: (column of the entity, column of the spine or request) in the order of `Entity.asked`.
-        function: the on-demand function; None for a stored or derived feature.
+        function: what computes an on-demand or encoded feature; None for a stored or derived one.
     """
 
     address: str
@@ -33,7 +34,7 @@ class Output:
     view: CompiledView | None
     feature: Feature
     keys: tuple[tuple[str, str], ...] = ()
-    function: OnDemandFunction | None = None
+    function: Computation | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Selection:
     Attributes:
         outputs: what is asked for.
         hidden: what those need besides.
-        request: column -> type of everything a request gives for on-demand functions.
+        request: column -> type of everything a request gives for on-demand and encoded features.
         fingerprint: over the fingerprints of all outputs.
         strict: whether a training set leaves out events at the instant itself, by default.
         service: name of the service asked for, or "".
@@ -67,6 +68,21 @@ class Selection:
             if output.feature.kind in ("aggregate", "latest"):
                 roles.setdefault(output.role, []).append(output)
         return roles
+
+    def check(self) -> None:
+        """Refuses features that cannot be computed yet.
+
+        Raises:
+            RequestError: an encoded one is not fitted.
+            DefinitionChanged: one is fitted by another definition than now.
+        """
+        for output in self.needed():
+            if isinstance(output.function, EncodedFeature):
+                output.function.check()
+
+    def artefacts(self) -> dict[str, str]:
+        """Version of the artefact of each encoding among the outputs, by its name."""
+        return {output.role: output.feature.artefact for output in self.outputs if output.feature.artefact}
 
     @cached_property
     def _needed(self) -> tuple[Output, ...]:

@@ -55,6 +55,7 @@ class ServedFeatures(Features):
             fingerprint=fingerprint,
             names="full",
             report={},
+            artefacts={},
         )
 
     @cached_property
@@ -117,6 +118,17 @@ class ServedFeatures(Features):
     def as_of(self) -> list[datetime | None]:
         """See `Features`."""
         return _datetimes(self.moments)
+
+    def given_values(self) -> dict[str, list[Any]]:
+        """See `Features`."""
+        return {name: list(values) for name, values in self._rows.items()}
+
+    def columns(self) -> Mapping[str, AnswerColumn]:
+        """See `Features`."""
+        return {
+            address: AnswerColumn.of(column) if isinstance(column, Answer) else column
+            for address, column in self._columns.items()
+        }
 
     def to_dict(self) -> dict[str, list[Any]]:
         """See `Features`."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.commands.arguments import Parser, UsageError, pair, project_folder
-from pipelines.commands.lineage import Entry, entries
 from pipelines.commands.tables import cell, json_text, table
 from pipelines.settings import Settings
 from schemas.errors import RequestError, did_you_mean
 from schemas.registry import Registry
+from serving.lineage import Entry, entries
 from transforms.catalog import Catalog
 
 ACTIONS = {
@@ -82,19 +82,8 @@ def _named(found: Sequence[Entry], address: str) -> Entry:
 
 
 def _fits(entry: Entry, arguments: argparse.Namespace) -> bool:
-    text = " ".join(
-        [
-            entry.address,
-            entry.description,
-            entry.owner,
-            entry.entity,
-            *entry.roles,
-            *(f"{name}={value}" for name, value in entry.tags.items()),
-            *(text for text in entry.upstream if text.startswith("source ")),
-        ]
-    ).lower()
     return (
-        all(word.lower() in text for word in getattr(arguments, "word", ()))
+        all(word.lower() in entry.text for word in getattr(arguments, "word", ()))
         and arguments.entity in (None, entry.entity)
         and arguments.owner in (None, entry.owner)
         and (arguments.tag is None or entry.tags.get(arguments.tag[0]) == arguments.tag[1])

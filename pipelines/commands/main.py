@@ -23,15 +23,20 @@ COMMANDS = {
     "status": ("status", "say which runs are alive"),
     "publish": ("publish", "send events of a source to its topic"),
     "get": ("get", "read features online"),
+    "serve": ("serve", "answer reads and take events over HTTP"),
     "training-set": ("training_set", "build a training set from the offline store"),
+    "fit": ("fit", "fit the encoders of an encoding"),
+    "encoders": ("encoders", "list, show and apply what encoders learnt"),
     "audit": ("audit", "replay logged answers against the offline store"),
     "try": ("trial", "evaluate definitions over a sample of events, without a project"),
     "features": ("catalogue", "list, show and search features"),
+    "export": ("export", "write the definitions as others read them: `export feast`"),
     "dead-letters": ("dead_letters", "list and replay events that could not be taken"),
     "compact": ("compact", "join the small files of the offline store"),
     "dev": ("dev", "start and stop servers on this machine: Kafka, Cassandra, Flink"),
     "doctor": ("doctor", "say what is wrong with the set-up and how to mend it"),
 }
+EXTRAS = {"serve": "server"}
 FAILED = 1
 INTERRUPTED = 130
 DEBUG = "TWINBEAM_DEBUG"
@@ -85,7 +90,7 @@ def _dispatch(words: Sequence[str]) -> int:
         if missing in OURS:
             raise
         raise TwinbeamError(
-            f"`twinbeam {name}` needs the package {missing!r}: pip install 'twinbeam[pipeline]'"
+            f"`twinbeam {name}` needs the package {missing!r}: pip install 'twinbeam[{EXTRAS.get(name, 'pipeline')}]'"
         ) from error
     return cast(Command, module).run(name, words[1:])
 

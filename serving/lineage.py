@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from schemas.durations import duration_text
 from schemas.names import address
 from schemas.types import type_text
 from transforms.catalog import Catalog
+from transforms.computation import Computation
 from transforms.feature import Feature
 
 
@@ -19,9 +21,9 @@ class Entry:
 
     Attributes:
         address: `view:feature`.
-        kind: aggregate, latest, derived or on_demand.
+        kind: aggregate, latest, derived, on_demand or encoded.
         type: text of its type.
-        entity: name of the entity; of an on-demand feature, nothing.
+        entity: name of the entity; of an on-demand or encoded feature, nothing.
         keys: names of the entity's keys.
         window: text of its window, "history" for all of it, or nothing.
         owner: of the view.
@@ -32,7 +34,7 @@ class Entry:
         place: `file:line` of the definition.
         roles: other names of its view, of aliases: `role:feature` is the same feature of another entity.
         upstream: sources, and features, that it is made of.
-        downstream: features, on-demand functions and services that use it.
+        downstream: features (encoded ones too), on-demand functions and services that use it.
     """
 
     address: str
@@ -50,6 +52,13 @@ class Entry:
     roles: tuple[str, ...]
     upstream: tuple[str, ...]
     downstream: tuple[str, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """What a search looks for words in, in small letters."""
+        sources = (text for text in self.upstream if text.startswith("source "))
+        tags = (f"{name}={value}" for name, value in self.tags.items())
+        return " ".join([self.address, self.description, self.owner, self.entity, *self.roles, *tags, *sources]).lower()
 
 
 def entries(catalog: Catalog) -> list[Entry]:
@@ -79,28 +88,32 @@ def entries(catalog: Catalog) -> list[Entry]:
                 )
             )
     for function in catalog.on_demand.values():
-        for feature in function.features:
-            request = [f"request column {name}" for name in function.request]
-            found.append(
-                Entry(
-                    feature.address,
-                    feature.kind,
-                    type_text(feature.dtype),
-                    "",
-                    (),
-                    "",
-                    feature.owner,
-                    feature.tags,
-                    feature.description,
-                    feature.default,
-                    feature.fingerprint,
-                    function.place,
-                    (),
-                    (*function.inputs, *request),
-                    tuple(users.get(feature.address, ())),
-                )
-            )
+        found += [_computed(feature, function, function.place, users) for feature in function.features]
+    for encoding in catalog.encodings.values():
+        found += [_computed(each.feature, each, each.tree.spec.place, users) for each in encoding.encoded]
     return found
+
+
+def _computed(feature: Feature, made: Computation, place: str, users: Mapping[str, list[str]]) -> Entry:
+    """Entry of a feature that a function or an encoder computes."""
+    request = [f"request column {name}" for name in made.request]
+    return Entry(
+        feature.address,
+        feature.kind,
+        type_text(feature.dtype),
+        "",
+        (),
+        "",
+        feature.owner,
+        feature.tags,
+        feature.description,
+        feature.default,
+        feature.fingerprint,
+        place,
+        (),
+        (*made.inputs, *request),
+        tuple(users.get(feature.address, ())),
+    )
 
 
 def _users(catalog: Catalog) -> dict[str, list[str]]:
@@ -121,6 +134,10 @@ def _users(catalog: Catalog) -> dict[str, list[str]]:
     for function in catalog.on_demand.values():
         for used in function.inputs:
             note(used, f"on-demand function {function.name}")
+    for encoding in catalog.encodings.values():
+        for each in encoding.encoded:
+            for used in each.inputs:
+                note(used, each.feature.address)
     for service in catalog.registry.services.values():
         for output in catalog.select(service).outputs:
             note(output.address, f"service {service.name}")

@@ -1,0 +1,168 @@
+"""The server's project: its ports, by what is applied, which is looked at every few seconds while it serves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines.project import Project
+from pipelines.publish import key_fields, publish
+from pipelines.serving_calls import PreparedReader, ServingCalls
+from schemas.errors import RequestError, TwinbeamError
+from serving.deployment import Deployment
+from serving.server.counters import Counters
+from transforms.catalog import Catalog
+
+LOG = logging.getLogger("twinbeam.server")
+LOOK_SECONDS = 2.0
+LOOKS_BETWEEN_TRIES = 15
+
+
+class AppliedProject:
+    """A project by what was applied at some time: reads, and publishing.
+
+    Args:
+        project: the project.
+        deployment: what is applied.
+        counters: of the process.
+
+    Attributes:
+        project: the project.
+        version: of what is applied.
+        waits: whether reads wait for a network.
+    """
+
+    def __init__(self, project: Project, deployment: Deployment, counters: Counters) -> None:
+        self.project, self.version = project, deployment.version
+        self.waits = project.settings.online.store != "sqlite"
+        self._blocks = deployment.blocks
+        self._calls = ServingCalls(
+            project, lambda seconds: counters.store_call("read", seconds), lambda: _drop(counters)
+        )
+        self.catalog: Catalog = self._calls.catalog
+
+    def reader(self, features: str | tuple[str, ...]) -> PreparedReader:
+        """See `Reads`."""
+        return self._calls.reader(features)
+
+    def publish(self, source: str, events: Any) -> dict[str, int]:
+        """See `Publishing`."""
+        project = self.project
+        definition = project.sources([source])[source]
+        topic = project.topic(source)
+        if topic is None:
+            raise RequestError(f"source {source!r} has no topic; give it topic= in its definition or the settings")
+        keys = key_fields(definition, project.registry.views.values())
+        return publish(project.broker, topic, definition, events, keys, project.clock.now())
+
+    def topic(self, source: str) -> str | None:
+        """See `Publishing`."""
+        return self.project.settings.topic(self.project.registry.sources[source])
+
+    def readable(self, source: str, lanes: Mapping[str, int]) -> bool:
+        """See `Publishing`."""
+        fed = [
+            block.id
+            for name, view in self.catalog.views.items()
+            if source in view.rules
+            for block in self._blocks.get(name, ())
+        ]
+        folded = {(mark.log, mark.lane): mark.offset for mark in self.project.online.marks(fed)}
+        return all(folded.get((block, lane), 0) > last for block in fed for lane, last in lanes.items())
+
+    def close(self) -> None:
+        """Writes what is held of the serving log, and closes the stores."""
+        try:
+            self._calls.close()
+        finally:
+            self.project.close()
+
+
+class ProjectBackend:
+    """A project as the server sees it; definitions that are applied while it serves are taken up.
+
+    If what is applied does not fit the definitions at hand, or those have mistakes, reads go on by what was applied
+    before, the log says so once, and the files are tried again now and then.
+
+    Args:
+        project: the project.
+        counters: of the process.
+    """
+
+    def __init__(self, project: Project, counters: Counters) -> None:
+        self._counters = counters
+        self._applied = AppliedProject(project, Deployment.load(project.offline), counters)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="twinbeam-definitions", daemon=True)
+
+    @property
+    def project(self) -> str:
+        """See `Backend`."""
+        return self._applied.project.settings.project
+
+    @property
+    def reads(self) -> AppliedProject:
+        """See `Backend`."""
+        return self._applied
+
+    @property
+    def publishing(self) -> AppliedProject:
+        """See `Backend`."""
+        return self._applied
+
+    def ailments(self) -> dict[str, str]:
+        """See `Backend`."""
+        project = self._applied.project
+        checks: dict[str, Callable[[], object]] = {
+            "online store": lambda: project.online.marks(["*ready"]),
+            "offline store": lambda: Deployment.newest(project.offline),
+            "broker": lambda: project.broker.names(),
+        }
+        found = {}
+        for name, check in checks.items():
+            try:
+                check()
+            except TwinbeamError as error:
+                found[name] = str(error)
+        if not found and not self._applied.version:
+            found["definitions"] = "nothing is applied yet; run twinbeam apply"
+        return found
+
+    def watch(self) -> None:
+        """Begins to look whether something else is applied."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._applied.close()
+
+    def _watch(self) -> None:
+        refused, looks = self._applied.version, 0
+        while not self._over.wait(LOOK_SECONDS):
+            applied = self._applied
+            try:
+                version = Deployment.newest(applied.project.offline)
+                looks = looks + 1 if version == refused else 0
+                if version == applied.version or looks % LOOKS_BETWEEN_TRIES:
+                    continue
+                project = applied.project.again()
+                following = AppliedProject(project, project.checked_deployment(), self._counters)
+            except TwinbeamError as error:
+                if version != refused:
+                    lines = "; ".join(str(error).splitlines())
+                    LOG.error("other definitions were applied than those at hand, which go on: %s", lines)
+                refused = version
+                continue
+            self._applied = following
+            LOG.warning("definitions of version %d are served now", following.version)
+            self._over.wait(LOOK_SECONDS)  # Until reads that are under way have ended.
+            applied.close()
+
+
+def _drop(counters: Counters) -> None:
+    counters.dropped += 1

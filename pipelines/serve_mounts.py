@@ -1,0 +1,20 @@
+"""The foreign protocols that the server speaks beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from pipelines.serve import ProjectBackend
+from pipelines.serve_runs import StartedRuns
+from serving.server.application import ForeignProtocol
+from serving.server.feast import mount as feast
+from serving.server.routing import Route
+from serving.server.site import Mount, Site
+
+
+def _feast(site: Site) -> tuple[ForeignProtocol, Sequence[Route]]:
+    return feast.mount(site, StartedRuns(cast(ProjectBackend, site.backend)))
+
+
+MOUNTS: Sequence[Mount] = (_feast,)

@@ -1,0 +1,188 @@
+"""Bodies of answers: features as JSON, by the column or by the row, or as an Arrow IPC stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from serving.server.messages import encode_json
+from transforms.answer_columns import AnswerColumn
+from transforms.answers import NO_TIME, PRESENT, STATUSES
+from transforms.features import Features
+from transforms.selection import Selection
+
+PARTS = ("statuses", "event_times")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FEW = 128
+_TIME = pa.timestamp("us", "UTC")
+
+Writer = Callable[[Sequence[Any]], Sequence[Any]]
+Columns = Mapping[str, AnswerColumn]
+
+
+class AnswerBodies:
+    """Writes answers of one selection.
+
+    Args:
+        selection: the features.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.addresses = [output.address for output in selection.outputs]
+        self._writers = {output.address: _writer(output.feature.dtype) for output in selection.outputs}
+        self._all_present: dict[int, msgspec.Raw] = {}
+
+    def by_column(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
+        """JSON of a list a feature.
+
+        Args:
+            features: the answer.
+            columns: its columns.
+            parts: some of `PARTS`.
+        """
+        values, codes, times = self._read(features, columns)
+        body: dict[str, Any] = {"values": values}
+        if "statuses" in parts:
+            body["statuses"] = self._statuses(codes, len(features))
+        if "event_times" in parts:
+            body["event_times"] = times
+        body["as_of"] = _texts(features.instants.tolist())
+        body["fingerprint"] = features.fingerprint
+        return encode_json(body)
+
+    def by_row(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
+        """JSON of an object a row; arguments as those of `by_column`."""
+        values, codes, times = self._read(features, columns)
+        count = len(features)
+        body: dict[str, Any] = {"rows": _turned(values, count)}
+        if "statuses" in parts:
+            body["statuses"] = _turned({name: _words(of_name, count) for name, of_name in codes.items()}, count)
+        if "event_times" in parts:
+            body["event_times"] = _turned(times, count)
+        body["as_of"] = _texts(features.instants.tolist())
+        body["fingerprint"] = features.fingerprint
+        return encode_json(body)
+
+    def arrow(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
+        """Arrow IPC stream: the columns of `Features.to_arrow`, `_as_of`, and what is asked for beside each feature."""
+        table = features.to_arrow()
+        given, count = features.given.num_columns, len(features)
+        names = table.column_names[given:]
+        for name, column in zip(names, columns.values(), strict=True):
+            if "statuses" in parts:
+                table = table.append_column(f"{name}__status", pa.array(_words(column.codes, count), pa.string()))
+            if "event_times" in parts:
+                times = np.array(column.times, np.int64)
+                table = table.append_column(f"{name}__event_time", pa.array(times, _TIME, mask=times == NO_TIME))
+        instants = np.asarray(features.instants, np.int64)
+        table = table.append_column("_as_of", pa.array(instants, _TIME, mask=instants == NO_TIME))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
+
+    def _read(self, features: Features, columns: Columns) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Values (the given ones first), codes and times as texts, by name."""
+        values: dict[str, Any] = features.given_values()
+        codes, times = {}, {}
+        known: dict[int, list[str | None]] = {}
+        for address, column in columns.items():
+            writer = self._writers[address]
+            values[address] = column.values if writer is None else writer(column.values)
+            codes[address] = column.codes
+            moments = column.times
+            texts = known.get(id(moments))
+            if texts is None:
+                texts = known[id(moments)] = _texts(moments)
+            times[address] = texts
+        return values, codes, times
+
+    def _statuses(self, codes: dict[str, Sequence[int] | None], count: int) -> Any:
+        if count > _FEW or any(codes.values()):
+            return {address: _words(of_address, count) for address, of_address in codes.items()}
+        found = self._all_present.get(count)
+        if found is None:
+            whole = {address: [STATUSES[PRESENT]] * count for address in codes}
+            found = self._all_present[count] = msgspec.Raw(encode_json(whole))
+        return found
+
+
+def json_values(dtype: pa.DataType, values: Sequence[Any]) -> Sequence[Any]:
+    """Values of a type as JSON has them: numbers beyond the finite as the texts NaN, Infinity and -Infinity."""
+    writer = _writer(dtype)
+    return values if writer is None else writer(values)
+
+
+def time_text(time: int) -> str | None:
+    """An instant (µs) in RFC 3339; None where there is none."""
+    if time == NO_TIME:
+        return None
+    seconds, rest = divmod(time, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}Z" if rest else f"{_second(seconds)}Z"
+
+
+@lru_cache(maxsize=16_384)
+def _second(seconds: int) -> str:
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+    except OverflowError:
+        return str(np.datetime64(seconds, "s"))
+
+
+def _texts(times: Sequence[int]) -> list[str | None]:
+    return [time_text(time) for time in times]
+
+
+def _words(codes: Sequence[int] | None, count: int) -> list[str]:
+    return [STATUSES[PRESENT]] * count if codes is None else [STATUSES[code] for code in codes]
+
+
+def _turned(columns: dict[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
+    names = list(columns)
+    if not names:
+        return [{} for _ in range(count)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _writer(dtype: pa.DataType) -> Writer | None:
+    if pa.types.is_floating(dtype):
+        return _floats
+    return _nested if _has_floats(dtype) else None
+
+
+def _has_floats(dtype: pa.DataType) -> bool:
+    if pa.types.is_floating(dtype):
+        return True
+    return any(_has_floats(dtype.field(number).type) for number in range(dtype.num_fields))
+
+
+def _floats(values: Sequence[Any]) -> Sequence[Any]:
+    try:
+        if math.isfinite(sum(values)):
+            return values
+    except TypeError:  # There is a null among them.
+        pass
+    return [_finite(value) for value in values]
+
+
+def _nested(values: Sequence[Any]) -> Sequence[Any]:
+    return [_finite(value) for value in values]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return value
