@@ -34,6 +34,8 @@ from tests.store_contents import assert_same, marks, published, taken
 from tests.test_kills import DEFINITIONS, USERS, live
 from transforms.cells import Cells
 
+pytestmark = [pytest.mark.xdist_group("killed"), pytest.mark.long]
+
 LANE = "buys/topic-0/0"
 SETTINGS = """
 [online]

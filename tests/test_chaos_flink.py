@@ -41,6 +41,7 @@ def swept() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.mark.xdist_group("flink")
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("seed", [SEED], ids=lambda seed: f"TWINBEAM_SOAK_SEED={seed}")

@@ -30,6 +30,8 @@ from pipelines.settings import Settings
 from schemas.errors import ServerError
 from tests.servers import Servers, require_servers
 
+pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.long]
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "pipelines.commands.main"]
 PATIENCE = 120.0

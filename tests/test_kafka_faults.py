@@ -18,7 +18,11 @@ from tests.brokers import contents, eventually
 from tests.kafka_streams import Running, Shop, buys, check, kept, running, wait_for
 
 # kafka-python leaves the sockets of connections that are refused to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = [
+    pytest.mark.xdist_group("servers"),
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 Start = Callable[..., Kafka]
 AWAY, BACK = "waiting for the broker: Kafka at", "the broker is back"
 

@@ -14,6 +14,8 @@ from tests.brokers import contents, kafka_settings
 from tests.kafka_streams import Shop, buys, check
 from tests.secure_servers import MECHANISMS, SecureKafka
 
+pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.long]
+
 PASSWORD = "SHOP_KAFKA_PASSWORD"
 
 

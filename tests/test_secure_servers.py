@@ -15,6 +15,8 @@ from confluent_kafka.admin import AdminClient
 from pipelines.dev.cassandra import Cassandra
 from tests.secure_servers import MECHANISMS, Access, SecureCassandra, SecureKafka
 
+pytestmark = [pytest.mark.xdist_group("servers"), pytest.mark.long]
+
 SECONDS = 60.0
 REFUSED_SECONDS = 3.0
 

@@ -144,6 +144,7 @@ def compare(
     return lambda: assert_exact(platform, calm, cassandra)
 
 
+@pytest.mark.xdist_group("killed")
 def test_a_zombie_stream_changes_nothing(platform: Platform, workers: Workers, compare: Callable[[], None]) -> None:
     folder, publisher = platform.settings.folder, Publisher(platform)
     notes, traps = [folder / "zombie", folder / "successor"], [folder / "trap", folder / "none"]
