@@ -1,4 +1,4 @@
-"""Feast's protocol: its own SDK, unmodified, asks a real server of ours; and `feast serve` answers the same beside it."""
+"""Feast's protocol: its own SDK, unmodified, asks a real server of ours, beside `feast serve`."""
 
 from __future__ import annotations
 
@@ -42,12 +42,16 @@ kinds = Source(
     fields={"driver_id": "int64", "ts": "timestamp", "whole": "int32", "real": "float64", "vip": "bool",
             "seen": "timestamp", "marks": "list<int64>", "words": "list<string>"},
 )
-tolls = Source("tolls", fields={"driver_id": "int64", "ts": "timestamp", "cents": "int64"}, event_time="ts", topic="tolls")
+tolls = Source(
+    "tolls", fields={"driver_id": "int64", "ts": "timestamp", "cents": "int64"}, event_time="ts", topic="tolls",
+)
 spots = Source(
     "spots", fields={"town": "string", "street": "int64", "ts": "timestamp", "noise": "float64"}, event_time="ts",
     topic="spots",
 )
-fleeting = Source("fleeting", fields={"driver_id": "int64", "ts": "timestamp", "mood": "string"}, event_time="ts", topic="f")
+fleeting = Source(
+    "fleeting", fields={"driver_id": "int64", "ts": "timestamp", "mood": "string"}, event_time="ts", topic="fleeting",
+)
 ride = FeatureView("ride", entity=driver, source=rides, features=["trips", "rate", "name"], description="Last shift")
 kind = FeatureView("kind", entity=driver, source=kinds, features=["whole", "real", "vip", "seen", "marks", "words"])
 toll = FeatureView("toll", entity=driver, source=tolls, features=[agg.sum("cents"), agg.count()])
@@ -73,7 +77,8 @@ class Sdk:
 
     def call(self, name: str, **arguments: Any) -> Any:
         """What a call gives; `Raised` if it raises."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([name, arguments]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -127,9 +132,9 @@ def project(folder: Path, server: str = "") -> Path:
 
 
 @contextmanager
-def sdk(python: Path, repository: Path) -> Iterator[Sdk]:
+def sdk(python: Path, repository: Path, variables: Mapping[str, str] | None = None) -> Iterator[Sdk]:
     command = [str(python), str(ROOT / "tests" / "feast_sdk.py"), str(repository)]
-    environment = {**os.environ, "FEAST_USAGE": "False"}
+    environment = {**os.environ, "FEAST_USAGE": "False", **(variables or {})}
     with (repository / "sdk.err").open("w") as err:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True, env=environment
@@ -203,6 +208,11 @@ def test_the_sdk_reads_features_services_and_full_names(client: Sdk) -> None:
     }  # fmt: skip
     found = client.call("read", features=["speed:pace"], rows=[{"driver_id": 1, "hours": 4.0}])
     assert found["values"] == {"driver_id": [1], "pace": [7.0]}
+
+
+def test_the_online_store_of_the_sdk_reads_rows(client: Sdk) -> None:
+    found = client.call("online_read", view="ride", key="driver_id", values=[1, 77], features=["trips", "rate"])
+    assert found == [["2025-01-01 00:28:00+00:00", ["rate", "trips"]]] * 2
 
 
 def test_the_sdk_reads_what_it_wrote_composite_keys_and_milliseconds_kept(client: Sdk, http: httpx.Client) -> None:
@@ -355,7 +365,7 @@ def test_rows_that_no_stream_serves_are_durable_and_not_sent_again(tmp_path: Pat
         assert http.post("/get-online-features", json=read).json()["results"][1]["values"] == [10]
 
 
-def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(tmp_path: Path) -> None:
+def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(feast: Path, tmp_path: Path) -> None:
     key = secrets.token_urlsafe(24)
     server = '[server.callers.reader]\ngrants = ["read:ride"]\n[server.secrets]\nreader_env = "READER_KEY"\n'
     folder = project(tmp_path / "fleet", server)
@@ -382,6 +392,14 @@ def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(tmp_path: Path) -
             http.post("/materialize-incremental", json={"end_ts": "2025-01-01", "feature_views": ["ride"]}).status_code
             == 404
         )
+        out = tmp_path / "repository"
+        assert main(["export", "feast", "--out", str(out), "--url", served.url, "--project", str(folder)]) == 0
+        with sdk(feast, out, {"TWINBEAM_KEY": key}) as calls:
+            row = [{"driver_id": 1}]
+            assert calls.call("read", features=["ride:trips"], rows=row)["values"]["trips"] == [28]
+            assert raised(calls, "read", features=["toll:count"], rows=row)[0] == "FeatureViewNotFoundException"
+        with sdk(feast, out, {"TWINBEAM_KEY": "another"}) as calls:
+            assert raised(calls, "read", features=["ride:trips"], rows=row)[0] == "FeastPermissionError"
 
 
 ROWS: Mapping[str, dict[str, list[Any]]] = {
