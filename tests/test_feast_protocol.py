@@ -66,6 +66,7 @@ pair = FeatureService("pair", features=["ride:name", boss])
 def speed(df):
     return df.select(pace=df["ride__trips"] / df["hours"])
 """
+RIDES: Any = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
 SETTINGS = 'project = "fleet"\n[run]\nmax_skew = "36525d"\n[serving]\nlog_sample = 0.0\n[server]\n{server}\n'
 
 
@@ -122,8 +123,7 @@ def project(folder: Path, server: str = "") -> Path:
         }
         for number in range(30)
     ]
-    types = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
-    pl.DataFrame(rows).cast(types).write_parquet(folder / "data" / "rides.parquet")
+    pl.DataFrame(rows).cast(RIDES).write_parquet(folder / "data" / "rides.parquet")
     with Platform.open(folder) as platform:
         platform.apply()
         platform.run_batch()
@@ -271,8 +271,7 @@ def test_a_push_is_an_event_once(client: Sdk, http: httpx.Client) -> None:
 def test_materialize_by_the_server_and_by_the_sdk(fleet: Server, client: Sdk, http: httpx.Client) -> None:
     folder = Path(fleet.process.args[-1])  # type: ignore[index,arg-type]
     rows = {"driver_id": [90], "ts": [START], "trips": [9], "rate": [9.0], "name": ["new"]}
-    types = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
-    pl.DataFrame(rows).cast(types).write_parquet(folder / "data" / "more.parquet")
+    pl.DataFrame(rows).cast(RIDES).write_parquet(folder / "data" / "more.parquet")
     span = {"start_ts": START.isoformat(), "end_ts": CUTOVER.isoformat(), "feature_views": ["ride"]}
     answer = http.post("/materialize", json=span)
     assert (answer.status_code, answer.text) == (200, "null")
@@ -385,8 +384,8 @@ def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(feast: Path, tmp_
         ]
         assert said[0].replace("toll", "nope") == said[1]
         for name in ("ride", "nope"):
-            body = {"feature_view_name": name, "df": {}}
-            assert http.post("/write-to-online-store", json=body).status_code == 404
+            write: Any = {"feature_view_name": name, "df": {}}
+            assert http.post("/write-to-online-store", json=write).status_code == 404
         assert http.post("/push", json={"push_source_name": "rides", "df": {}}).status_code == 422
         assert (
             http.post("/materialize-incremental", json={"end_ts": "2025-01-01", "feature_views": ["ride"]}).status_code
