@@ -60,8 +60,8 @@ class Calls:
         found = self.store._get_provider().online_store.online_read(self.store.config, table, keys, features)
         return [[str(moment), sorted(row)] for moment, row in found]
 
-    def copied(self, folder: str) -> None:
-        """Makes a repository of Feast's own store with the same definitions, for `feast serve`."""
+    def copy(self, folder: str, rows: dict[str, dict[str, list[Any]]]) -> None:
+        """Makes a repository of Feast's own store with the same definitions, and rows of views, for `feast serve`."""
         config = {
             "project": self.store.project,
             "provider": "local",
@@ -73,7 +73,8 @@ class Calls:
         other = FeatureStore(config=RepoConfig(**config))
         views = self.store.list_feature_views()
         other.apply([*self.store.list_entities(), *views, *self.store.list_feature_services()])
-        self.store = other
+        for view, df in rows.items():
+            other.write_to_online_store(view, frame(df))
 
 
 def frame(df: dict[str, list[Any]]) -> pd.DataFrame:
