@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from feast import FeatureStore, RepoConfig  # type: ignore[import-not-found]
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus  # type: ignore[import-not-found]
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # type: ignore[import-not-found]
+from feast.protos.feast.types.Value_pb2 import Value  # type: ignore[import-not-found]
 
 TIMES = ("ts", "seen", "event_timestamp")
 
@@ -52,16 +55,13 @@ class Calls:
 
     def online_read(self, view: str, key: str, values: list[int], features: list[str]) -> Any:
         """What the online store's own interface reads."""
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # type: ignore[import-not-found]
-        from feast.protos.feast.types.Value_pb2 import Value  # type: ignore[import-not-found]
-
         keys = [EntityKey(join_keys=[key], entity_values=[Value(int64_val=value)]) for value in values]
         table = self.store.get_feature_view(view)
         found = self.store._get_provider().online_store.online_read(self.store.config, table, keys, features)
         return [[str(moment), sorted(row)] for moment, row in found]
 
-    def copied(self, folder: str) -> None:
-        """Makes a repository of Feast's own store with the same definitions, for `feast serve`."""
+    def copy(self, folder: str, rows: dict[str, dict[str, list[Any]]]) -> None:
+        """Makes a repository of Feast's own store with the same definitions, and rows of views, for `feast serve`."""
         config = {
             "project": self.store.project,
             "provider": "local",
@@ -69,12 +69,12 @@ class Calls:
             "online_store": {"type": "sqlite", "path": f"{folder}/online.db"},
             "entity_key_serialization_version": 3,
         }
-        with open(f"{folder}/feature_store.yaml", "w", encoding="utf-8") as file:
-            json.dump(config, file)
+        Path(folder, "feature_store.yaml").write_text(json.dumps(config), encoding="utf-8")
         other = FeatureStore(config=RepoConfig(**config))
         views = self.store.list_feature_views()
         other.apply([*self.store.list_entities(), *views, *self.store.list_feature_services()])
-        self.store = other
+        for view, df in rows.items():
+            other.write_to_online_store(view, frame(df))
 
 
 def frame(df: dict[str, list[Any]]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Feast's protocol: its own SDK, unmodified, asks a real server of ours; and `feast serve` answers the same beside it."""
+"""Feast's protocol: its own SDK, unmodified, asks a real server of ours, beside `feast serve`."""
 
 from __future__ import annotations
 
@@ -42,12 +42,16 @@ kinds = Source(
     fields={"driver_id": "int64", "ts": "timestamp", "whole": "int32", "real": "float64", "vip": "bool",
             "seen": "timestamp", "marks": "list<int64>", "words": "list<string>"},
 )
-tolls = Source("tolls", fields={"driver_id": "int64", "ts": "timestamp", "cents": "int64"}, event_time="ts", topic="tolls")
+tolls = Source(
+    "tolls", fields={"driver_id": "int64", "ts": "timestamp", "cents": "int64"}, event_time="ts", topic="tolls",
+)
 spots = Source(
     "spots", fields={"town": "string", "street": "int64", "ts": "timestamp", "noise": "float64"}, event_time="ts",
     topic="spots",
 )
-fleeting = Source("fleeting", fields={"driver_id": "int64", "ts": "timestamp", "mood": "string"}, event_time="ts", topic="f")
+fleeting = Source(
+    "fleeting", fields={"driver_id": "int64", "ts": "timestamp", "mood": "string"}, event_time="ts", topic="fleeting",
+)
 ride = FeatureView("ride", entity=driver, source=rides, features=["trips", "rate", "name"], description="Last shift")
 kind = FeatureView("kind", entity=driver, source=kinds, features=["whole", "real", "vip", "seen", "marks", "words"])
 toll = FeatureView("toll", entity=driver, source=tolls, features=[agg.sum("cents"), agg.count()])
@@ -62,6 +66,7 @@ pair = FeatureService("pair", features=["ride:name", boss])
 def speed(df):
     return df.select(pace=df["ride__trips"] / df["hours"])
 """
+RIDES: Any = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
 SETTINGS = 'project = "fleet"\n[run]\nmax_skew = "36525d"\n[serving]\nlog_sample = 0.0\n[server]\n{server}\n'
 
 
@@ -73,7 +78,8 @@ class Sdk:
 
     def call(self, name: str, **arguments: Any) -> Any:
         """What a call gives; `Raised` if it raises."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([name, arguments]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -117,8 +123,7 @@ def project(folder: Path, server: str = "") -> Path:
         }
         for number in range(30)
     ]
-    types = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
-    pl.DataFrame(rows).cast(types).write_parquet(folder / "data" / "rides.parquet")
+    pl.DataFrame(rows).cast(RIDES).write_parquet(folder / "data" / "rides.parquet")
     with Platform.open(folder) as platform:
         platform.apply()
         platform.run_batch()
@@ -127,9 +132,9 @@ def project(folder: Path, server: str = "") -> Path:
 
 
 @contextmanager
-def sdk(python: Path, repository: Path) -> Iterator[Sdk]:
+def sdk(python: Path, repository: Path, variables: Mapping[str, str] | None = None) -> Iterator[Sdk]:
     command = [str(python), str(ROOT / "tests" / "feast_sdk.py"), str(repository)]
-    environment = {**os.environ, "FEAST_USAGE": "False"}
+    environment = {**os.environ, "FEAST_USAGE": "False", **(variables or {})}
     with (repository / "sdk.err").open("w") as err:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True, env=environment
@@ -205,6 +210,11 @@ def test_the_sdk_reads_features_services_and_full_names(client: Sdk) -> None:
     assert found["values"] == {"driver_id": [1], "pace": [7.0]}
 
 
+def test_the_online_store_of_the_sdk_reads_rows(client: Sdk) -> None:
+    found = client.call("online_read", view="ride", key="driver_id", values=[1, 77], features=["trips", "rate"])
+    assert found == [["2025-01-01 00:28:00+00:00", ["rate", "trips"]]] * 2
+
+
 def test_the_sdk_reads_what_it_wrote_composite_keys_and_milliseconds_kept(client: Sdk, http: httpx.Client) -> None:
     time = "2025-03-01T12:00:00.123+00:00"
     df = {"town": ["Ulm", "Ulm"], "street": [1, 2], "ts": [time, time], "noise": [0.5, 1.0]}
@@ -261,8 +271,7 @@ def test_a_push_is_an_event_once(client: Sdk, http: httpx.Client) -> None:
 def test_materialize_by_the_server_and_by_the_sdk(fleet: Server, client: Sdk, http: httpx.Client) -> None:
     folder = Path(fleet.process.args[-1])  # type: ignore[index,arg-type]
     rows = {"driver_id": [90], "ts": [START], "trips": [9], "rate": [9.0], "name": ["new"]}
-    types = {"rate": pl.Float32, "ts": pl.Datetime("us", "UTC")}
-    pl.DataFrame(rows).cast(types).write_parquet(folder / "data" / "more.parquet")
+    pl.DataFrame(rows).cast(RIDES).write_parquet(folder / "data" / "more.parquet")
     span = {"start_ts": START.isoformat(), "end_ts": CUTOVER.isoformat(), "feature_views": ["ride"]}
     answer = http.post("/materialize", json=span)
     assert (answer.status_code, answer.text) == (200, "null")
@@ -355,7 +364,7 @@ def test_rows_that_no_stream_serves_are_durable_and_not_sent_again(tmp_path: Pat
         assert http.post("/get-online-features", json=read).json()["results"][1]["values"] == [10]
 
 
-def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(tmp_path: Path) -> None:
+def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(feast: Path, tmp_path: Path) -> None:
     key = secrets.token_urlsafe(24)
     server = '[server.callers.reader]\ngrants = ["read:ride"]\n[server.secrets]\nreader_env = "READER_KEY"\n'
     folder = project(tmp_path / "fleet", server)
@@ -375,13 +384,21 @@ def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(tmp_path: Path) -
         ]
         assert said[0].replace("toll", "nope") == said[1]
         for name in ("ride", "nope"):
-            body = {"feature_view_name": name, "df": {}}
-            assert http.post("/write-to-online-store", json=body).status_code == 404
+            write: Any = {"feature_view_name": name, "df": {}}
+            assert http.post("/write-to-online-store", json=write).status_code == 404
         assert http.post("/push", json={"push_source_name": "rides", "df": {}}).status_code == 422
         assert (
             http.post("/materialize-incremental", json={"end_ts": "2025-01-01", "feature_views": ["ride"]}).status_code
             == 404
         )
+        out = tmp_path / "repository"
+        assert main(["export", "feast", "--out", str(out), "--url", served.url, "--project", str(folder)]) == 0
+        with sdk(feast, out, {"TWINBEAM_KEY": key}) as calls:
+            row = [{"driver_id": 1}]
+            assert calls.call("read", features=["ride:trips"], rows=row)["values"]["trips"] == [28]
+            assert raised(calls, "read", features=["toll:count"], rows=row)[0] == "FeatureViewNotFoundException"
+        with sdk(feast, out, {"TWINBEAM_KEY": "another"}) as calls:
+            assert raised(calls, "read", features=["ride:trips"], rows=row)[0] == "FeastPermissionError"
 
 
 ROWS: Mapping[str, dict[str, list[Any]]] = {
@@ -447,16 +464,15 @@ def columns(answer: httpx.Response) -> Any:
     return dict(zip(names, body.pop("results"), strict=True)), body
 
 
-def test_feast_serve_answers_the_same(
-    client: Sdk, feast: Path, repository: Path, fleet: Server, tmp_path: Path
-) -> None:
+def test_feast_serve_answers_the_same(client: Sdk, feast: Path, fleet: Server, tmp_path: Path) -> None:
     for view, df in ROWS.items():
         client.call("write", view=view, df=df)
-    with sdk(feast, repository) as theirs:
-        theirs.call("copied", folder=str(tmp_path))
-        for view, df in ROWS.items():
-            theirs.call("write", view=view, df=df)
-    with feast_serve(feast, tmp_path) as url, httpx.Client(timeout=300) as http:
+    client.call("copy", folder=str(tmp_path), rows=ROWS)
+    with feast_serve(feast, tmp_path) as url:
         for body in ASKED:
-            found = [columns(http.post(f"{server}/get-online-features", json=body)) for server in (fleet.url, url)]
+            # Each on a connection of its own: Feast's server drops it after an error.
+            found = [
+                columns(httpx.post(f"{server}/get-online-features", json=body, timeout=300))
+                for server in (fleet.url, url)
+            ]
             assert found[0] == found[1], body

@@ -26,6 +26,11 @@ online_store:
   path: {url}
 entity_key_serialization_version: 3
 """
+KEY = """\
+auth:  # A key or token of the server, from this variable of the environment.
+  type: oidc
+  token_env_var: TWINBEAM_KEY
+"""
 
 
 def run(name: str, words: Sequence[str]) -> int:
@@ -57,6 +62,7 @@ def run(name: str, words: Sequence[str]) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "registry.db").write_bytes(registry.written())
     text = REPOSITORY.format(folder=given.out, project=settings.project, url=given.url or _url(settings))
+    text += KEY if settings.server.guarded else ""
     (given.out / "feature_store.yaml").write_text(text, encoding="utf-8")
     print(f"{given.out}: {len(catalog.views)} feature views, {len(catalog.registry.services)} feature services")
     return 0
