@@ -164,9 +164,7 @@ class PreparedRead:
         self._check_reach(horizons, firsts, instants)
         columns = answers.columns(instants)
         features = self._features(asked, columns, instants)
-        return OnlineAnswer(
-            features, _MarksOf(found, entities) if marked else _no_marks, found.together, sampled
-        )
+        return OnlineAnswer(features, _MarksOf(found, entities) if marked else _no_marks, found.together, sampled)
 
     def _firsts_at(self, instant: int | None) -> list[list[int]]:
         """Start (µs) of the first cell wanted of each block, by entity."""

@@ -146,7 +146,10 @@ def test_fingerprints_are_of_what_is_asked_for_and_how() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("sumz", "there is no view, alias, on-demand function, encoding or service 'sumz'; there are .*Did you mean 'sums'?"),
+        (
+            "sumz",
+            "there is no view, alias, on-demand function, encoding or service 'sumz'; there are .*Did you mean 'sums'?",
+        ),
         ("sumz:mean", "'sumz'.*Did you mean 'sums'?"),
         ("sums:mena", "sums has no feature 'mena'; it has x_sum_1h, count_1h, mean, age.*Did you mean 'mean'?"),
         ("seller:lon", "seller has no feature 'lon'"),

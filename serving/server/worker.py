@@ -80,7 +80,12 @@ class Worker:
         over, final = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
-        loop.add_signal_handler(FINAL, lambda: (final.set(), over.set()))
+
+        def end_now() -> None:
+            final.set()
+            over.set()
+
+        loop.add_signal_handler(FINAL, end_now)
         self._application = self._build(loop, self)
         context = tls(self.configuration)
         timeout = self.configuration.headers if context is not None else None
