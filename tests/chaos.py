@@ -40,8 +40,8 @@ from tests.store_contents import assert_same, cells, int_keys, published, taken
 T = TypeVar("T")
 LOG = logging.getLogger("twinbeam.chaos")
 LONG = SIZE > 1
-EVENTS = int(os.environ.get("TWINBEAM_CHAOS_EVENTS", "2000000" if LONG else "40000"))
-KILLS = int(os.environ.get("TWINBEAM_CHAOS_KILLS", "32" if LONG else "9"))
+EVENTS = int(os.environ.get("TWINBEAM_CHAOS_EVENTS", "2000000" if LONG else "20000"))
+KILLS = int(os.environ.get("TWINBEAM_CHAOS_KILLS", "32" if LONG else "6"))
 USERS, ITEMS, PARTITIONS = 300, 60, 8
 SPAN = 12 * 3600 * 1_000_000
 BEGIN = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000

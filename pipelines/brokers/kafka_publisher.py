@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 
 from pipelines.brokers.kafka_clients import Causes, partition_of, python_options
 from pipelines.brokers.kafka_topics import KafkaTopics
@@ -18,6 +19,7 @@ LINGER_MS = 5
 BATCH_BYTES = 256 << 10
 TRANSACTION_MS = 300_000
 REPLAYED = "-replayed"
+_FAREWELL_SECONDS = 5.0
 
 
 class KafkaPublisher:
@@ -88,7 +90,7 @@ class KafkaPublisher:
         """Closes the client; the next call opens it again."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=self._patience / 1e3)
+            _end(producer, self._patience / 1e3)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -136,7 +138,7 @@ class KafkaPublisher:
             yield self._producer
         except BaseException:
             producer, self._producer = self._producer, None
-            producer.close(timeout=0)
+            _give_up(producer)
             raise
 
     @contextmanager
@@ -146,7 +148,7 @@ class KafkaPublisher:
             producer.init_transactions()
             yield producer
         finally:
-            producer.close(timeout=self._patience / 1e3)
+            _end(producer, self._patience / 1e3)
 
     def _known(self, kept: str) -> set[bytes]:
         """All ids that were replayed."""
@@ -165,6 +167,24 @@ class KafkaPublisher:
             return found
         finally:
             consumer.close()
+
+
+def _end(producer: Any, seconds: float) -> None:
+    """Closes a producer; one that cannot send what it holds is given up."""
+    try:
+        producer.close(timeout=seconds)
+    except KafkaError:
+        _give_up(producer)
+
+
+def _give_up(producer: Any) -> None:
+    """Ends a producer with what it holds; its own `close` waits for that, and its finaliser would once more."""
+    sender = producer._sender
+    if sender is not None:
+        sender.force_close()
+        sender.join(_FAREWELL_SECONDS)
+    producer._unregister_cleanup()
+    producer._closed = True
 
 
 def _merge(last: dict[int, int], found: dict[int, int]) -> None:
