@@ -364,13 +364,16 @@ def test_rows_that_no_stream_serves_are_durable_and_not_sent_again(tmp_path: Pat
         assert http.post("/get-online-features", json=read).json()["results"][1]["values"] == [10]
 
 
-def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(feast: Path, tmp_path: Path) -> None:
+def test_who_may_not_see_a_view_is_told_as_if_it_did_not_exist(
+    feast: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = secrets.token_urlsafe(24)
+    monkeypatch.setenv("READER_KEY", key)
     server = '[server.callers.reader]\ngrants = ["read:ride"]\n[server.secrets]\nreader_env = "READER_KEY"\n'
     folder = project(tmp_path / "fleet", server)
     entities = {"driver_id": [1]}
     with (
-        serving(folder, environment={"READER_KEY": key}) as served,
+        serving(folder) as served,
         httpx.Client(base_url=served.url, timeout=300) as http,
     ):
         answer = http.post("/get-online-features", json={"features": ["ride:trips"], "entities": entities})

@@ -40,6 +40,7 @@ def run(name: str, words: Sequence[str]) -> int:
         print(
             "usage: twinbeam export feast --out DIR\n\n" + "\n".join(f"  {each}  {ACTIONS[each]}" for each in ACTIONS)
         )
+        print("\nexample:\n  twinbeam export feast --out feast_repo")
         return 0
     if action not in ACTIONS:
         said = f"{action!r} is not legal" if action else "what to export is missing"
