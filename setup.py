@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 # Lower bounds only, save where Beam caps: it names numpy <2.5, pyarrow <26 and protobuf <7 itself, and one minor
-# release of Beam is what our mends of its local runner are written for (docs/adr/0007).
+# release of Beam is what our mends of its local runner are written for (docs/adr/0007). Pytest: see its line.
 CLIENT = ["httpx>=0.27"]
 DEFINE = ["fastavro>=1.9", "numpy>=2.0", "polars>=2.1", "pyarrow>=21", "sqlglot>=30"]
 PIPELINE = [*DEFINE, "apache-beam>=2.77,<2.78", "cloudpickle>=3.0", "deltalake>=1.1", "prometheus-client>=0.21"]

@@ -77,12 +77,12 @@ def test_the_wheel_holds_the_floors_and_nothing_else(wheel: Path) -> None:
     assert extras == {"define", "pipeline", "server", "kafka", "cassandra", "dev", "demo"}
 
 
-def test_only_what_beam_caps_is_capped(wheel: Path) -> None:
+def test_only_what_beam_and_the_runner_of_tests_cap_is_capped(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("twinbeam-0.1.0.dist-info/METADATA").decode()
     needed = [line.partition(": ")[2] for line in metadata.splitlines() if line.startswith("Requires-Dist")]
     capped = {line.partition(";")[0].strip() for line in needed if "<" in line or "==" in line.partition(";")[0]}
-    assert {line.replace(" ", "") for line in capped} == {"apache-beam<2.78,>=2.77"}
+    assert {line.replace(" ", "") for line in capped} == {"apache-beam<2.78,>=2.77", "pytest<9.2,>=9"}
 
 
 def test_the_base_import_is_thin(installed: Path, tmp_path: Path) -> None:
