@@ -74,7 +74,7 @@ def test_the_wheel_holds_the_floors_and_nothing_else(wheel: Path) -> None:
     base = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert base == ["Requires-Dist: httpx>=0.27"]
     extras = {line.partition(": ")[2] for line in metadata.splitlines() if line.startswith("Provides-Extra")}
-    assert extras == {"define", "pipeline", "server", "kafka", "cassandra", "dev", "demo"}
+    assert extras == {"define", "pipeline", "server", "tokens", "tracing", "kafka", "cassandra", "dev", "demo"}
 
 
 def test_only_what_beam_and_the_runner_of_tests_cap_is_capped(wheel: Path) -> None:
