@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from schemas.types import type_text
 from serving.server.messages import encode_json
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import NO_TIME, PRESENT, STATUSES
 from transforms.features import Features
+from transforms.requests import column_types
 from transforms.selection import Selection
 
 PARTS = ("statuses", "event_times")
+TYPES = "types"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEW = 128
 _TIME = pa.timestamp("us", "UTC")
@@ -35,8 +38,10 @@ class AnswerBodies:
     """
 
     def __init__(self, selection: Selection) -> None:
+        self._selection = selection
         self.addresses = [output.address for output in selection.outputs]
         self._writers = {output.address: _writer(output.feature.dtype) for output in selection.outputs}
+        self._given_writers = {name: _writer(kind) for name, kind in column_types(selection).items()}
         self._all_present: dict[int, msgspec.Raw] = {}
 
     def by_column(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
@@ -45,7 +50,7 @@ class AnswerBodies:
         Args:
             features: the answer.
             columns: its columns.
-            parts: some of `PARTS`.
+            parts: some of `PARTS`, and `TYPES`.
         """
         values, codes, times = self._read(features, columns)
         body: dict[str, Any] = {"values": values}
@@ -55,6 +60,8 @@ class AnswerBodies:
             body["event_times"] = times
         body["as_of"] = _texts(features.instants.tolist())
         body["fingerprint"] = features.fingerprint
+        if TYPES in parts:
+            body[TYPES] = self._types
         return encode_json(body)
 
     def by_row(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
@@ -68,6 +75,8 @@ class AnswerBodies:
             body["event_times"] = _turned(times, count)
         body["as_of"] = _texts(features.instants.tolist())
         body["fingerprint"] = features.fingerprint
+        if TYPES in parts:
+            body[TYPES] = self._types
         return encode_json(body)
 
     def arrow(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
@@ -88,9 +97,19 @@ class AnswerBodies:
             writer.write_table(table)
         return bytes(sink.getvalue())
 
+    @cached_property
+    def _types(self) -> msgspec.Raw:
+        """Texts of the types of keys, request values and features, by name."""
+        asked = {name: type_text(kind) for name, kind in column_types(self._selection).items()}
+        features = {output.address: type_text(output.feature.dtype) for output in self._selection.outputs}
+        return msgspec.Raw(encode_json(asked | features))
+
     def _read(self, features: Features, columns: Columns) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Values (the given ones first), codes and times as texts, by name."""
         values: dict[str, Any] = features.given_values()
+        for name, written in self._given_writers.items():
+            if written is not None and name in values:
+                values[name] = written(values[name])
         codes, times = {}, {}
         known: dict[int, list[str | None]] = {}
         for address, column in columns.items():

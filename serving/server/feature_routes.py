@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from serving.server.answer_bodies import PARTS, AnswerBodies
+from serving.server.answer_bodies import PARTS, TYPES, AnswerBodies
 from serving.server.answer_cache import AnswerCache
 from serving.server.bodies import Body, BodyDecoder, arrow_table, check_type
 from serving.server.configuration import ServerConfiguration
@@ -37,7 +37,7 @@ class FeatureRequest(Body):
     now: str | int | None = None
     fingerprint: str | None = None
     orient: Literal["columns", "rows"] = "columns"
-    include: list[Literal["statuses", "event_times"]] | None = None
+    include: list[Literal["statuses", "event_times", "types"]] | None = None
 
 
 class _Planned:
@@ -87,7 +87,8 @@ class FeatureRoutes:
         planned = self.planned(reads, request, body.features)
         rows = body.keys.num_rows if isinstance(body.keys, pa.Table) else rows_of(body.keys)
         if rows > self._rows:
-            raise Problem(413, f"a read has at most {self._rows} rows of keys, this one has {rows}", where="keys")
+            told = f"a read has at most {self._rows} rows of keys, this one has {rows}"
+            raise Problem(413, told, where="keys", extra={"limit": self._rows})
         if reads.waits or rows * len(planned.bodies.addresses) > MANY * 10:
             return Later(lambda: self._answer(planned, body, as_arrow, asked))
         return self._answer(planned, body, as_arrow, asked)
@@ -171,8 +172,8 @@ def _of_arrow(request: Request) -> FeatureRequest:
     orient = request.option("orient", ("columns", "rows")) or "columns"
     include = query["include"][0].split(",") if "include" in query else None
     for part in include or ():
-        if part not in PARTS:
-            raise Problem(400, f"unknown part {part!r}", where="query include", legal=PARTS, given=part)
+        if part not in (*PARTS, TYPES):
+            raise Problem(400, f"unknown part {part!r}", where="query include", legal=(*PARTS, TYPES), given=part)
     now = query.get("now", [None])[0]
     number = int(now) if now is not None and now.lstrip("-").isascii() and now.lstrip("-").isdigit() else now
     return FeatureRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from transforms.selection import Selection
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST, _MOST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_BEYOND = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 NOW = 'now: give ISO 8601 text as in 2026-12-01T12:00:00Z, µs since the epoch, or "latest"'
 
 
@@ -59,6 +61,8 @@ class GivenColumns:
         values = column if is_list else [column]
         if pa.types.is_binary(field.type):
             values = [_binary(value, f"{what}.{name}") for value in values]
+        if pa.types.is_floating(field.type):
+            values = [_BEYOND.get(value, value) if isinstance(value, str) else value for value in values]
         found = object_column(field, values)
         if found.bad:
             row, reason = next(iter(sorted(found.bad.items())))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transforms.answers import STATUSES
+
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
 PROBLEM = "application/problem+json"
@@ -134,14 +136,7 @@ SEARCH = {
         400,
         401,
         503,
-        _200=_json(
-            "What was found",
-            {
-                "type": "object",
-                "required": ["found", "features"],
-                "properties": {"found": _COUNT, "features": {"type": "array", "items": reference("Feature")}},
-            },
-        ),
+        _200=_json("What was found", reference("Found")),
     ),
 }
 SHOW = {
@@ -176,8 +171,36 @@ METRICS = {
     "responses": _answers(401, 404, 503, _200={"description": "Metrics", "content": {"text/plain": {"schema": _TEXT}}}),
 }
 
+_OBJECT = {"type": "object", "additionalProperties": True}
+_BY_NAME = {"type": "object", "additionalProperties": _TEXT}
 _COLUMNS = {"type": "object", "additionalProperties": {"type": "array"}}
-_ROWS = {"type": "array", "items": {"type": "object"}}
+_ROWS = {"type": "array", "items": _OBJECT}
+_TIME = {"type": ["string", "null"]}
+
+
+def _by_column_or_row(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema of what stands beside each value."""
+    columns = {"type": "object", "additionalProperties": {"type": "array", "items": cell}}
+    return {"anyOf": [columns, {"type": "array", "items": {"type": "object", "additionalProperties": cell}}]}
+
+
+def _all_of(**members: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema of an object that has all of its members."""
+    return {"type": "object", "required": list(members), "properties": members}
+
+
+def _list_of(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": reference(name)}
+
+
+_KEPT = {
+    "events": {**_COUNT, "description": "How many"},
+    "lanes": {
+        "type": "object",
+        "additionalProperties": {"type": "integer"},
+        "description": "Last offset in each lane that got some",
+    },
+}
 SCHEMAS: Mapping[str, Any] = {
     "FeatureRequest": {
         "type": "object",
@@ -186,10 +209,10 @@ SCHEMAS: Mapping[str, Any] = {
         "properties": {
             "features": {"anyOf": [_TEXT, _TEXTS], "description": "Service, view, or addresses view:feature"},
             "keys": {
-                "anyOf": [{"type": "object"}, _ROWS],
+                "anyOf": [_OBJECT, _ROWS],
                 "description": "Columns (a scalar repeats) or rows; request values may stand among them",
             },
-            "request": {"type": ["object", "null"], "description": "Values that on-demand features ask for"},
+            "request": {"anyOf": [_OBJECT, {"type": "null"}], "description": "Values that on-demand features ask for"},
             "now": {
                 "type": ["string", "integer", "null"],
                 "description": "ISO 8601, µs since the epoch, or latest: the newest event; by default the clock",
@@ -201,10 +224,10 @@ SCHEMAS: Mapping[str, Any] = {
             "orient": {"type": "string", "enum": ["columns", "rows"]},
             "include": {
                 "anyOf": [
-                    {"type": "array", "items": {"type": "string", "enum": ["statuses", "event_times"]}},
+                    {"type": "array", "items": {"type": "string", "enum": ["statuses", "event_times", "types"]}},
                     {"type": "null"},
                 ],
-                "description": "Beside the values; by default both, as Arrow neither",
+                "description": "Beside the values; by default statuses and event_times, as Arrow nothing",
             },
         },
     },
@@ -214,40 +237,57 @@ SCHEMAS: Mapping[str, Any] = {
         "properties": {
             "values": {**_COLUMNS, "description": "By the column: keys first, then features by address"},
             "rows": {**_ROWS, "description": "By the row"},
-            "statuses": {"anyOf": [_COLUMNS, _ROWS]},
-            "event_times": {"anyOf": [_COLUMNS, _ROWS]},
-            "as_of": {"type": "array", "items": {"type": ["string", "null"]}},
+            "statuses": _by_column_or_row(reference("Status")),
+            "event_times": _by_column_or_row(_TIME),
+            "as_of": {"type": "array", "items": _TIME},
             "fingerprint": _TEXT,
+            "types": {**_BY_NAME, "description": "Types of keys, request values and features, if they are included"},
         },
     },
+    "Status": {"type": "string", "enum": list(STATUSES)},
     "PushRequest": {
         "type": "object",
         "additionalProperties": False,
         "required": ["events"],
-        "properties": {"events": {"type": "array", "items": {"type": "object"}}},
+        "properties": {"events": _ROWS},
     },
     "Pushed": {
         "type": "object",
         "required": ["events", "lanes"],
         "properties": {
-            "events": _COUNT,
-            "lanes": {
-                "type": "object",
-                "additionalProperties": {"type": "integer"},
-                "description": "Last offset in each lane that got some",
-            },
+            **_KEPT,
             "served": {"type": "boolean"},
         },
     },
-    "Registry": {
-        "type": "object",
-        "required": ["project", "version", "views", "aliases", "on_demand", "services", "sources"],
-        "properties": {
-            "project": _TEXT,
-            "version": _COUNT,
-            **dict.fromkeys(("views", "aliases", "on_demand", "services", "sources"), _ROWS),
-        },
-    },
+    "Registry": _all_of(
+        project=_TEXT,
+        version=_COUNT,
+        views=_list_of("View"),
+        aliases=_list_of("Alias"),
+        on_demand=_list_of("OnDemand"),
+        services=_list_of("Service"),
+        sources=_list_of("Source"),
+    ),
+    "View": _all_of(
+        name=_TEXT,
+        entity=_TEXT,
+        keys=_BY_NAME,
+        sources=_TEXTS,
+        owner=_TEXT,
+        tags=_BY_NAME,
+        description=_TEXT,
+        features={"type": "array", "items": _all_of(address=_TEXT, kind=_TEXT, type=_TEXT, description=_TEXT)},
+    ),
+    "Alias": _all_of(name=_TEXT, view=_TEXT, keys=_BY_NAME),
+    "OnDemand": _all_of(name=_TEXT, inputs=_TEXTS, request=_BY_NAME, features=_TEXTS),
+    "Service": _all_of(name=_TEXT, features=_TEXTS, keys=_BY_NAME, request=_BY_NAME, fingerprint=_TEXT),
+    "Source": _all_of(
+        name=_TEXT,
+        fields=_BY_NAME,
+        event_time=_TEXT,
+        topic={"type": "boolean"},
+    ),
+    "Found": _all_of(found=_COUNT, features=_list_of("Feature")),
     "Feature": {
         "type": "object",
         "required": ["address", "kind", "type", "upstream", "downstream", "fingerprint"],
@@ -256,7 +296,7 @@ SCHEMAS: Mapping[str, Any] = {
             "fingerprint": _TEXT,
             "keys": _TEXTS,
             "roles": _TEXTS,
-            "tags": {"type": "object"},
+            "tags": _BY_NAME,
             "default": {},
             "upstream": _TEXTS,
             "downstream": _TEXTS,
@@ -278,6 +318,17 @@ SCHEMAS: Mapping[str, Any] = {
             **dict.fromkeys(("type", "title", "detail", "where", "hint", "instance"), _TEXT),
             "status": {"type": "integer"},
             "legal": {**_TEXTS, "description": "Legal values"},
+            "limit": {"type": "number", "description": "The most that is taken at once"},
+            "begun": {
+                "type": "boolean",
+                "description": "false: nothing was done for the request; it may be sent again as it is",
+            },
+            "errors": {
+                "type": "array",
+                "items": _all_of(row=_COUNT, reason=_TEXT),
+                "description": "Events that do not fit",
+            },
+            **_KEPT,
         },
     },
 }
