@@ -17,7 +17,6 @@ from serving.stores.row_reads import Asked, RowReader, Rows, Wanted, row_reader
 from transforms.answer_columns import AnswerColumn
 from transforms.answers import Answer
 from transforms.artefact import SHOWN
-from transforms.assembly import assemble
 from transforms.features import Features
 from transforms.key_answers import EntityRows, KeyAnswers
 from transforms.latest import LatestCells
@@ -107,6 +106,7 @@ class PreparedRead:
     def __init__(self, plan: ReadPlan, rows: RowReader) -> None:
         self._plan, self._rows = plan, rows
         self._names = tuple(plan.types)
+        self._artefacts = plan.selection.artefacts()
         self._blocks = [tuple(reads.block.id for reads in entity.blocks) for entity in plan.entities]
         self._firsts: tuple[int, int, list[list[int]]] = (0, 0, [])
 
@@ -203,15 +203,19 @@ class PreparedRead:
                     check_reach([output.feature for output in reads.outputs], np.array(instants, np.int64), horizon)
 
     def _features(self, asked: _Asked, columns: Sequence[AnswerColumn | Answer], instants: list[int]) -> Features:
-        plan, selection = self._plan, self._plan.selection
-        if not plan.computed and asked.plain is not None:
-            by_address = {address: columns[place] for address, place in plan.places}
-            return ServedFeatures(asked.plain, plan.types, by_address, instants, selection.fingerprint)
-        answers = [column if isinstance(column, Answer) else column.answer() for column in columns]
+        plan, selection, artefacts = self._plan, self._plan.selection, self._artefacts
+        found: dict[str, AnswerColumn | Answer] = {address: columns[place] for address, place in plan.places}
+        if plan.assembly is not None:
+            inputs = {address: _arrow(columns[place]) for address, place in plan.inputs}
+            times = np.array(instants, np.int64)
+            computed = plan.assembly.computed(inputs, lambda: asked.request, times)
+            found |= computed
+            found = {output.address: found[output.address] for output in selection.outputs}
+        if asked.plain is not None:
+            return ServedFeatures(asked.plain, plan.types, found, instants, selection.fingerprint, artefacts)
+        answers = {address: _arrow(column) for address, column in found.items()}
         times = np.array(instants, np.int64)
-        table = assemble(selection, dict(zip(plan.names, answers, strict=True)), asked.request, times)
-        artefacts = selection.artefacts()
-        return Features(asked.request.given, table, times, selection.fingerprint, artefacts=artefacts)
+        return Features(asked.request.given, answers, times, selection.fingerprint, artefacts=artefacts)
 
 
 class _Asked:
@@ -295,6 +299,10 @@ class _MarksOf:
             for text, offset in zip(lanes, offsets.tolist(), strict=True):
                 marks[latest.id][text] = max(marks[latest.id].get(text, 0), offset)
         return marks
+
+
+def _arrow(column: AnswerColumn | Answer) -> Answer:
+    return column if isinstance(column, Answer) else column.answer()
 
 
 def _no_marks(row: int | None) -> Marks:

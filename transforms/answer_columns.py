@@ -18,16 +18,32 @@ def is_plain(kind: pa.DataType) -> bool:
     return bool(numeric or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
+def is_nested_plain(kind: pa.DataType) -> bool:
+    """Whether the same holds of a type, or of all that lies in its lists, structs and maps."""
+    if pa.types.is_list(kind) or pa.types.is_struct(kind):
+        return all(is_nested_plain(kind.field(number).type) for number in range(kind.num_fields))
+    if pa.types.is_map(kind):
+        return is_plain(kind.key_type) and is_nested_plain(kind.item_type)
+    return is_plain(kind)
+
+
 def default_of(feature: Feature) -> Any:
     """The feature's default as a plain value of its type, or None."""
-    return None if feature.default is None else pa.scalar(feature.default, feature.dtype).as_py()
+    if feature.default is None:
+        return None
+    return pa.scalar(feature.default, feature.dtype).as_py(maps_as_pydicts="strict")
+
+
+def copied(values: Sequence[Any]) -> list[Any]:
+    """Values that their reader may change, lists and dicts within them too."""
+    return [_copy(value) if isinstance(value, list | dict) else value for value in values]
 
 
 class AnswerColumn(NamedTuple):
     """One feature for n requests: what `Answer` is, in lists.
 
     Attributes:
-        dtype: a plain type.
+        dtype: a plain type, or lists, structs and maps of such.
         values: n values, None for null.
         codes: n numbers of `STATUSES`; None where all are PRESENT.
         times: n times in µs, `NO_TIME` where no event counted.
@@ -47,9 +63,33 @@ class AnswerColumn(NamedTuple):
 
     def array(self) -> pa.Array:
         """The values as Arrow has them."""
-        return pa.array(self.values, self.dtype, from_pandas=False)
+        values = [_with_pairs(value, self.dtype) for value in self.values] if _has_maps(self.dtype) else self.values
+        return pa.array(values, self.dtype, from_pandas=False)
 
     def answer(self) -> Answer:
         """The same as Arrow and numpy have it."""
         codes = [PRESENT] * len(self.values) if self.codes is None else self.codes
         return Answer(self.array(), np.array(codes, np.uint8), np.array(self.times, np.int64))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _copy(item) for name, item in value.items()}
+    return value
+
+
+def _has_maps(kind: pa.DataType) -> bool:
+    return pa.types.is_map(kind) or any(_has_maps(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _with_pairs(value: Any, kind: pa.DataType) -> Any:
+    """A value with its maps as pairs, as Arrow takes them."""
+    if value is None or not pa.types.is_nested(kind):
+        return value
+    if pa.types.is_map(kind):
+        return [(key, _with_pairs(item, kind.item_type)) for key, item in value.items()]
+    if pa.types.is_struct(kind):
+        return {member.name: _with_pairs(value[member.name], member.type) for member in kind}
+    return [_with_pairs(item, kind.value_type) for item in value]

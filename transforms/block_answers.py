@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from schemas.state import Block
 from schemas.window import Window
+from transforms.accumulators.blobs import unfixed, unpack
 from transforms.accumulators.build import accumulator
 from transforms.answers import NO_TIME, Answer, aggregate_answer, latest_answer
 from transforms.cells import cell_start, open_cells
 from transforms.feature import Feature
 from transforms.latest import LatestCells
 from transforms.ranges import expand
-from transforms.tiles import StateFold, decode_tiles
 from transforms.view import CompiledView
 from transforms.windows import BEGINNING, bounds
 
@@ -75,9 +75,9 @@ class BlockAnswers:
             self._latest = LatestCells(cells.block, cells.blob)
             self._times, key = cells.version, cells.key
         else:
-            self._folds = tuple(StateFold.of(spec, view) for spec in cells.block.states)
             owner, place, contents = open_cells(cells.blob)
-            self._times, self._states = decode_tiles(self._folds, contents)
+            newest, *self._sections = unpack(contents, 1 + len(cells.block.states))
+            self._times = unfixed(newest)
             key, self._tile = cells.key[owner], cells.tile[owner] + place * (cells.block.hop or 0)
         by_key = np.argsort(key, kind="stable")
         ends = np.cumsum(np.bincount(key, minlength=keys)) if keys else np.zeros(0, np.int64)
@@ -112,7 +112,7 @@ class BlockAnswers:
             request, place = request[inside], place[inside]
         number = [spec.fingerprint for spec in self._cells.block.states].index(feature.state.fingerprint)
         own = accumulator(feature.state)
-        finished = own.finish(own.merge(own.take(self._states[number], place), request, self._n))
+        finished = own.finish(own.merge(own.take(own.decode(self._sections[number]), place), request, self._n))
         return aggregate_answer(feature, finished, self._greatest(request, place), self._null_key)
 
     def _answer_latest(self, feature: Feature, instants: Ints) -> Answer:

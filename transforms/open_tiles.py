@@ -78,7 +78,7 @@ class OpenTiles:
         columns: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
         codes: list[list[Any]] = [[None] * len(part.reads.columns) for part in self._parts]
         for members, finished in self._merged(windows):
-            values = finished.values.to_pylist()
+            values = finished.values.to_pylist(maps_as_pydicts="strict")
             lost = bool(finished.values.null_count) or bool(finished.overflow.any())
             for place, window, begin in members:
                 column = self._parts[window.part].reads.columns[place]

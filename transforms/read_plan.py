@@ -11,6 +11,7 @@ import pyarrow as pa
 from schemas.state import Block
 from transforms.answer_memo import AnswerMemo, Remembered
 from transforms.answers import NO_TIME, PRESENT
+from transforms.assembly import Assembly
 from transforms.block_answers import first_cell
 from transforms.blocks import holder
 from transforms.latest_reads import LatestReads
@@ -116,13 +117,13 @@ class ReadPlan:
         selection: the features.
         entities: what is read from the store.
         types: columns that a request has to give, with their types.
-        computed: whether there are derived or on-demand features.
+        assembly: how derived, on-demand and encoded features are computed; None if there are none.
     """
 
     selection: Selection
     entities: tuple[EntityReads, ...]
     types: Mapping[str, pa.DataType]
-    computed: bool
+    assembly: Assembly | None
 
     @staticmethod
     def compile(selection: Selection, blocks: Mapping[str, Sequence[Block]]) -> ReadPlan:
@@ -155,7 +156,8 @@ class ReadPlan:
             encode = key_encoder(reads[0].view.keys, columns)
             entities.append(EntityReads(entity, columns, encode, tuple(reads), tiles))
         computed = any(output.feature.kind not in ("aggregate", "latest") for output in selection.needed())
-        return ReadPlan(selection, tuple(entities), column_types(selection), computed)
+        assembly = Assembly(selection) if computed else None
+        return ReadPlan(selection, tuple(entities), column_types(selection), assembly)
 
     @cached_property
     def names(self) -> list[tuple[str, str]]:
@@ -170,6 +172,13 @@ class ReadPlan:
         numbers = {name: number for number, name in enumerate(self.names)}
         named = [(output.address, (output.role, output.feature.name)) for output in self.selection.outputs]
         return [(address, numbers[name]) for address, name in named if name in numbers]
+
+    @cached_property
+    def inputs(self) -> list[tuple[str, int]]:
+        """Address of each stored feature that a computed one reads, and its number among `names`."""
+        wanted = frozenset() if self.assembly is None else self.assembly.inputs
+        named = [(f"{role}:{name}", number) for number, (role, name) in enumerate(self.names)]
+        return [(address, number) for address, number in named if address in wanted]
 
     def firsts(self, instant: int | None) -> tuple[int, int, list[list[int]]]:
         """Where the slices of all blocks begin (µs), and the instants, from and until, for which that holds."""

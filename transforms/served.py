@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.answer_columns import AnswerColumn
+from transforms.answer_columns import AnswerColumn, copied
 from transforms.answers import NO_TIME, PRESENT, STATUSES, Answer
 from transforms.columns import whole
 from transforms.features import Features, Ints
@@ -29,6 +29,7 @@ class ServedFeatures(Features):
         columns: answers by address, defaults filled in.
         moments: n instants, µs.
         fingerprint: of the selection.
+        artefacts: see `Features`.
 
     Attributes:
         moments: n instants, µs.
@@ -46,6 +47,7 @@ class ServedFeatures(Features):
         columns: Mapping[str, AnswerColumn | Answer],
         moments: Sequence[int],
         fingerprint: str,
+        artefacts: Mapping[str, str],
     ) -> None:
         self.__dict__.update(
             _rows=rows,
@@ -55,7 +57,7 @@ class ServedFeatures(Features):
             fingerprint=fingerprint,
             names="full",
             report={},
-            artefacts={},
+            artefacts=artefacts,
         )
 
     @cached_property
@@ -95,7 +97,8 @@ class ServedFeatures(Features):
         return len(self.moments)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Features, (self.given, self.answers, self.instants, self.fingerprint, self.names, self.report)
+        parts = (self.given, self.answers, self.instants, self.fingerprint, self.names, self.report, self.artefacts)
+        return Features, parts
 
     @property
     def statuses(self) -> dict[str, list[str]]:
@@ -137,7 +140,7 @@ class ServedFeatures(Features):
             if isinstance(column, Answer):
                 found[address] = column.values.to_pylist(maps_as_pydicts="strict")
             else:
-                found[address] = list(column.values)
+                found[address] = copied(column.values)
         return found
 
 

@@ -91,11 +91,10 @@ def evaluate_all(frame: pl.DataFrame, expressions: Mapping[str, pl.Expr]) -> pl.
     Returns:
         Frame of n rows with one column an expression.
     """
-    names = [f"__{name}" for name in expressions]
-    columns = [expr.alias(name) for name, expr in zip(names, expressions.values(), strict=True)]
+    columns = [expr.alias(name) for name, expr in expressions.items()]
     # Beside all columns, so that constants have the length of the frame; those not read cost nothing.
-    results = steady(frame).lazy().with_columns(columns).select(names).collect(engine="in-memory")
-    return results.head(frame.height).rename(dict(zip(names, expressions, strict=True)))
+    results = steady(frame).lazy().with_columns(columns).select(list(expressions)).collect(engine="in-memory")
+    return results if results.height == frame.height else results.head(frame.height)
 
 
 def compile_sql(text: str, schema: pa.Schema, what: str, place: str) -> Expression:

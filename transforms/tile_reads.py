@@ -13,7 +13,7 @@ import pyarrow as pa
 from schemas.state import Block, StateSpec
 from schemas.window import Window
 from transforms.accumulators.build import accumulator
-from transforms.answer_columns import default_of, is_plain
+from transforms.answer_columns import default_of, is_nested_plain
 from transforms.answers import COUNTS, NO_TIME, NOT_FOUND, NULL_VALUE, PRESENT
 from transforms.selection import Output
 from transforms.windows import BEGINNING, END, bounds, steady
@@ -50,7 +50,7 @@ class TileReads:
 
     Attributes:
         block: a block of tiles.
-        outputs: features of it, of plain types.
+        outputs: features of it, of plain types or nested ones of those.
         windows: of the features, each once.
         columns: how each output is answered.
         empty: answers for a key without a row.
@@ -71,8 +71,8 @@ class TileReads:
 
     @staticmethod
     def serves(outputs: Sequence[Output]) -> bool:
-        """Whether the features are plain values."""
-        return all(is_plain(output.feature.dtype) for output in outputs)
+        """Whether the features are plain values, or lists, structs and maps of such."""
+        return all(is_nested_plain(output.feature.dtype) for output in outputs)
 
     def steady(self, instant: int) -> tuple[int, int]:
         """Instants (µs, from and until) around one at which all windows begin at the same times."""
@@ -130,7 +130,7 @@ class TileColumn:
         self.content = (self.family, *spec.columns, spec.where) if self.family == "sums" else (spec.fingerprint,)
         self.default = default_of(feature)
         finished = self.accumulator.finish(self.accumulator.decode(pa.array([b""], pa.binary())))
-        self.empty = finished.values[0].as_py()
+        self.empty = finished.values[0].as_py(maps_as_pydicts="strict")
         lost = feature.window is None and not (spec.operation in COUNTS and spec.by is None)
         self.empty_code = NOT_FOUND if lost else NULL_VALUE if self.empty is None else PRESENT
 

@@ -29,6 +29,7 @@ class Visible:
 
     def __init__(self, catalog: Catalog, caller: Caller) -> None:
         self._catalog = catalog
+        self._features: dict[str, Mapping[str, Output]] = {}
         self.views = frozenset(name for name in catalog.views if caller.everything or caller.may("read", name))
         registry = catalog.registry
         names = (*catalog.views, *registry.aliases, *catalog.on_demand, *catalog.encodings, *registry.services)
@@ -64,9 +65,14 @@ class Visible:
 
     def features(self, role: str) -> Mapping[str, Output]:
         """Features of anything but a service by their names; a service has none of its own."""
-        if role in self._catalog.registry.services:
-            return {}
-        return {output.feature.name: output for output in self._catalog.select(role).outputs}
+        found = self._features.get(role)
+        if found is None:
+            service = role in self._catalog.registry.services
+            outputs = () if service else self._catalog.select(role).outputs
+            found = {output.feature.name: output for output in outputs}
+            if role in self.names:
+                self._features[role] = found
+        return found
 
     def _used(self, name: str) -> set[str]:
         """Names of the views that something is made of; of what cannot be read yet, one that no view has."""
