@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ class AppliedProject:
         project: the project.
         version: of what is applied.
         waits: whether reads wait for a network.
+        groups: feature groups that are applied, by name.
     """
 
     def __init__(self, project: Project, deployment: Deployment, counters: Counters) -> None:
@@ -42,6 +44,8 @@ class AppliedProject:
             project, lambda seconds: counters.store_call("read", seconds), lambda: _drop(counters)
         )
         self.catalog: Catalog = self._calls.catalog
+        views = deployment.views
+        self.groups = {group.name: group for group in project.registry.groups if group.view_name in views}
 
     def reader(self, features: str | tuple[str, ...]) -> PreparedReader:
         """See `Reads`."""
@@ -72,6 +76,11 @@ class AppliedProject:
         folded = {(mark.log, mark.lane): mark.offset for mark in self.project.online.marks(fed)}
         return all(folded.get((block, lane), 0) > last for block in fed for lane, last in lanes.items())
 
+    def unlogged(self) -> tuple[int, float]:
+        """See `Backend`."""
+        lag = self._calls.lag
+        return lag.rows, 0.0 if lag.since is None else (self.project.clock.now() - lag.since) / 1e6
+
     def close(self) -> None:
         """Writes what is held of the serving log, and closes the stores."""
         try:
@@ -94,6 +103,7 @@ class ProjectBackend:
     def __init__(self, project: Project, counters: Counters) -> None:
         self._counters = counters
         self._applied = AppliedProject(project, Deployment.load(project.offline), counters)
+        self._looking, self._left = threading.Lock(), list[tuple[float, AppliedProject]]()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="twinbeam-definitions", daemon=True)
 
@@ -130,38 +140,62 @@ class ProjectBackend:
             found["definitions"] = "nothing is applied yet; run twinbeam apply"
         return found
 
+    def unlogged(self) -> tuple[int, float]:
+        """See `Backend`."""
+        return self._applied.unlogged()
+
     def watch(self) -> None:
         """Begins to look whether something else is applied."""
         self._thread.start()
+
+    def look(self) -> None:
+        """Takes up what is applied now, if it is something else, at once.
+
+        Raises:
+            TwinbeamError: it does not fit the definitions at hand, or those have mistakes.
+        """
+        with self._looking:
+            applied = self._applied
+            if Deployment.newest(applied.project.offline) == applied.version:
+                return
+            project = applied.project.again()
+            following = AppliedProject(project, project.checked_deployment(), self._counters)
+            self._applied = following
+            self._left.append((time.monotonic(), applied))
+        LOG.warning("definitions of version %d are served now", following.version)
 
     def close(self) -> None:
         """See `Backend`."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._close_left(0.0)
         self._applied.close()
 
     def _watch(self) -> None:
         refused, looks = self._applied.version, 0
         while not self._over.wait(LOOK_SECONDS):
-            applied = self._applied
+            self._close_left(LOOK_SECONDS)
+            version = refused
             try:
-                version = Deployment.newest(applied.project.offline)
+                version = Deployment.newest(self._applied.project.offline)
                 looks = looks + 1 if version == refused else 0
-                if version == applied.version or looks % LOOKS_BETWEEN_TRIES:
-                    continue
-                project = applied.project.again()
-                following = AppliedProject(project, project.checked_deployment(), self._counters)
+                if version != self._applied.version and not looks % LOOKS_BETWEEN_TRIES:
+                    self.look()
             except TwinbeamError as error:
                 if version != refused:
                     lines = "; ".join(str(error).splitlines())
                     LOG.error("other definitions were applied than those at hand, which go on: %s", lines)
                 refused = version
-                continue
-            self._applied = following
-            LOG.warning("definitions of version %d are served now", following.version)
-            self._over.wait(LOOK_SECONDS)  # Until reads that are under way have ended.
-            applied.close()
+
+    def _close_left(self, seconds: float) -> None:
+        """Closes what was served before, so long ago that reads which were under way have ended."""
+        with self._looking:
+            now, left = time.monotonic(), self._left
+            self._left = [(since, applied) for since, applied in left if now - since < seconds]
+        for since, applied in left:
+            if now - since >= seconds:
+                applied.close()
 
 
 def _drop(counters: Counters) -> None:

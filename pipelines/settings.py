@@ -13,6 +13,7 @@ from pipelines.engine_settings import CassandraSettings, FlinkSettings, KafkaSet
 from pipelines.server_settings import server_configuration
 from pipelines.setting_rules import DEFAULTS, SHAPE, Each, listed, located, secrets
 from schemas.errors import SettingsError, did_you_mean
+from schemas.feature_group import FOLDER
 from schemas.source import Source
 from serving.server.configuration import ServerConfiguration
 
@@ -124,7 +125,7 @@ class Settings:
         project: its name.
         folder: absolute folder that relative paths start from.
         env: the environment merged in, or None.
-        definitions: files or folders of definitions.
+        definitions: files or folders of definitions, and the folder of feature groups if there is one.
         sources: by name, those that have settings of their own.
     """
 
@@ -302,7 +303,7 @@ def _settings(read: Mapping[str, Any], folder: Path, env: str | None) -> Setting
         project=read["project"],
         folder=folder,
         env=env,
-        definitions=read["definitions"],
+        definitions=(*read["definitions"], *([folder / FOLDER] if (folder / FOLDER).is_dir() else ())),
         offline=OfflineSettings(offline["root"], offline["options"] | offline["secrets"]),
         online=OnlineSettings(online["store"], **online["sqlite"], cassandra=CassandraSettings(**online["cassandra"])),
         stream=StreamSettings(

@@ -13,6 +13,7 @@ from schemas.checks import structural_mistakes
 from schemas.encoding import Encoding
 from schemas.entity import Entity
 from schemas.errors import Mistake
+from schemas.feature_group import FOLDER, FeatureGroup, read_groups
 from schemas.feature_view import AliasedView, FeatureView
 from schemas.loading import load
 from schemas.on_demand import OnDemand
@@ -32,28 +33,39 @@ class Registry:
         modules: names in `sys.modules` of the packages that definition files were loaded under.
         failures: statements of definition files that failed.
         broken: names that those statements would have bound or defined.
+        groups: feature groups, whose views are among the objects.
     """
 
     objects: tuple[Any, ...]
     modules: tuple[str, ...] = ()
     failures: tuple[Mistake, ...] = ()
     broken: frozenset[str] = frozenset()
+    groups: tuple[FeatureGroup, ...] = ()
 
     @staticmethod
     def load(path: str | Path | Sequence[str | Path]) -> Registry:
         """Registry of a definitions file, a folder of them, or a list of both.
 
         Gathers what is bound at module level, alone or in a list, tuple or dict, and what that reaches. Never raises
-        for what is wrong in a file: see `mistakes`.
+        for what is wrong in a file: see `mistakes`. A folder `feature_groups` holds groups, as data.
         """
         paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(item) for item in path]
-        loading = load(paths)
+        folders = [path for path in paths if path.name == FOLDER and path.is_dir()]
+        groups, damaged = read_groups(folders)
+        loading = load([path for path in paths if path not in folders])
         bound = [value for module in loading.modules for value in _bound(module)]
-        failures = list(loading.failed.mistakes)
+        bound += [group.view for group in groups]
+        failures = [*loading.failed.mistakes, *damaged]
         if not bound and not failures:
             shown = ", ".join(str(item) for item in paths)
             failures.append(Mistake(shown, "definitions", "no Entity, Source, FeatureView or FeatureService in it"))
-        return Registry(_reached(bound), tuple(loading.packages), tuple(failures), frozenset(loading.failed.broken))
+        return Registry(
+            _reached(bound),
+            tuple(loading.packages),
+            tuple(failures),
+            frozenset(loading.failed.broken),
+            tuple(groups),
+        )
 
     @staticmethod
     def of(objects: Iterable[Any]) -> Registry:

@@ -1,0 +1,44 @@
+"""Conditions of Search, on what a description says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.server.sagemaker.control_bodies import Filter, SearchExpression
+
+
+def matches(expression: SearchExpression | None, told: Mapping[str, Any]) -> bool:
+    """Whether a description meets the conditions."""
+    if expression is None:
+        return True
+    found = [_meets(each, told) for each in expression.filters]
+    found += [matches(each, told) for each in expression.sub_expressions]
+    return not found or (all(found) if expression.operator == "And" else any(found))
+
+
+def _meets(condition: Filter, told: Mapping[str, Any]) -> bool:
+    texts, wanted = _texts(condition.name, told), (condition.value or "").lower()
+    if condition.operator == "Exists":
+        return bool(texts)
+    if condition.operator == "NotExists":
+        return not texts
+    if condition.operator == "Contains":
+        return any(wanted in text for text in texts)
+    if condition.operator == "In":
+        return any(text in wanted.split(",") for text in texts)
+    return (wanted in texts) == (condition.operator == "Equals")
+
+
+def _texts(name: str, told: Mapping[str, Any]) -> list[str]:
+    """Values of a property in small letters, as `Tags.KEY` and `FeatureDefinitions.FeatureName` are."""
+    head, _, rest = name.partition(".")
+    if head == "AllParameters":
+        return [str(each["Value"]).lower() for each in told.get("Parameters", ())]
+    if head in ("Tags", "Parameters"):
+        return [str(each["Value"]).lower() for each in told.get(head, ()) if each["Key"] == rest]
+    value: Any = told.get(head)
+    for part in filter(None, rest.split(".")):
+        value = [each.get(part) for each in value] if isinstance(value, list) else (value or {}).get(part)
+    values = value if isinstance(value, list) else [value]
+    return [str(each).lower() for each in values if each is not None]
