@@ -17,8 +17,8 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.commands.main import main
 from pipelines.platform import Platform
-from schemas.feature_group import FOLDER, read_groups
 from tests.client_environments import interpreter_with
 from tests.served import COMMAND, Server, serving
 
@@ -50,8 +50,8 @@ grants = ["admin"]
 [server.callers.reader]
 grants = ["read"]
 [server.secrets]
-writer_env = "WRITER_KEY"
-reader_env = "READER_KEY"
+writer_file = "writer.key"
+reader_file = "reader.key"
 """
 
 
@@ -187,12 +187,13 @@ def created(boto: Boto, name: str) -> Any:
 
 
 def offline(deployment: Deployment, name: str) -> pl.DataFrame:
-    """Rows of a group's offline store as they lie there, by its features and SageMaker's own columns."""
-    groups = {group.name: group for group in read_groups([deployment.folder / FOLDER])[0]}
-    table = deployment.folder / "store" / "offline" / "events" / groups[name].source
-    if not table.exists():
-        return pl.DataFrame({"customer": []})
-    return pl.read_delta(str(table)).filter(pl.col("offline_"))
+    """Rows of a group's offline store as it is exported; each must lie in the folder of its hour."""
+    out = deployment.folder / f"offline-{name}"
+    command = ["export", "sagemaker", "--group", name, "--out", str(out), "--project", str(deployment.folder)]
+    assert main(command) == 0
+    files = out.rglob("year=*/month=*/day=*/hour=*/*.parquet")
+    found = [pl.read_parquet(file, hive_partitioning=True) for file in files]
+    return pl.concat(found, how="vertical_relaxed") if found else pl.DataFrame()
 
 
 def text(moment: datetime) -> str:
@@ -253,11 +254,12 @@ def deployed(python: Path, folder: Path, settings: str, guarded: bool) -> Iterat
     credentials = {name: Credentials(name, secrets.token_urlsafe(30)) for name in ("writer", "reader") if guarded}
     (folder / "twinbeam.toml").write_text(SETTINGS + (CALLERS if guarded else "") + settings, encoding="utf-8")
     (folder / "features.py").write_text(DEFINITIONS, encoding="utf-8")
+    for name, each in credentials.items():
+        (folder / f"{name}.key").write_text(each.secret or "", encoding="utf-8")
     with Platform.open(folder) as platform:
         platform.apply()
-    keys = {f"{name.upper()}_KEY": each.secret or "" for name, each in credentials.items()}
     with ExitStack() as stack:
-        server = stack.enter_context(serving(folder, environment=keys))
+        server = stack.enter_context(serving(folder))
         stack.enter_context(_streaming(folder))
         signing = credentials.get("writer", ANYBODY)
         boto = stack.enter_context(_boto(python, client_environment(server.url, signing, folder), folder, signing))
@@ -293,6 +295,8 @@ def _streaming(folder: Path) -> Iterator[None]:
     with (folder / "stream.err").open("w") as err:
         process = subprocess.Popen([*COMMAND, "run", "stream", "--project", str(folder)], stdout=err, stderr=err)
     try:
+        with Platform.open(folder) as platform:
+            until(lambda: [run for run in platform.status() if run.kind == "stream"])
         yield
     finally:
         process.send_signal(signal.SIGTERM)
