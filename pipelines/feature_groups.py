@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from pipelines.platform import Platform
 from pipelines.serve import ProjectBackend
 from schemas.errors import RequestError, StoreError
 from schemas.feature_group import FOLDER, FeatureGroup
+from schemas.lane import Lane
+from serving.feature_group_export import identifiers
+from serving.tables import events_table
 
 _LOOK_SECONDS = 1.0
 _BETWEEN_SECONDS = 15.0
@@ -65,7 +68,8 @@ class ProjectGroups:
 
     def names(self) -> Sequence[str]:
         """See `GroupStore`."""
-        return sorted(path.stem for path in self._folder.glob("*.json"))
+        views = [name for name, group in self._backend.reads.groups.items() if not group.registered]
+        return sorted({*views, *(path.stem for path in self._folder.glob("*.json"))})
 
     def find(self, name: str) -> FeatureGroup | None:
         """See `GroupStore`."""
@@ -73,7 +77,8 @@ class ProjectGroups:
         try:
             return FeatureGroup.read(path)
         except FileNotFoundError:
-            return None
+            group = self._backend.reads.groups.get(name)
+            return None if group is None or group.registered else group
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: {error}") from None
 
@@ -100,13 +105,13 @@ class ProjectGroups:
     def change(self, name: str, document: dict[str, Any]) -> FeatureGroup:
         """See `GroupStore`."""
         with self._alone():
-            if self.find(name) is None:
-                raise RequestError(f"there is no feature group {name!r}")
+            self._check(name)
             return self._applied(name, document)
 
     def remove(self, name: str) -> None:
         """See `GroupStore`."""
         with self._alone():
+            self._check(name)
             self._applied(name, None)
 
     def followed(self, group: FeatureGroup) -> bool:
@@ -118,9 +123,36 @@ class ProjectGroups:
         """See `GroupStore`."""
         return not _fresh(group) or all(run.started.timestamp() * 1_000 > group.changed for run in self._alive())
 
+    def ends(self, group: FeatureGroup) -> Mapping[str, int]:
+        """See `GroupStore`."""
+        project = self._backend.reads.project
+        topic = project.settings.topic(group.view.sources[0]) or ""
+        id = project.broker.id(topic)
+        return {
+            Lane(group.source, "topic", id, partition).text: end
+            for partition, end in project.broker.ends(topic).items()
+        }
+
+    def stored(self, group: FeatureGroup, ends: Mapping[str, int]) -> bool:
+        """See `GroupStore`."""
+        positions = self._backend.reads.project.offline.positions(events_table(group.source))
+        return all(positions.get((lane, ""), 0) >= end for lane, end in ends.items())
+
+    def identifiers(self, group: FeatureGroup) -> Sequence[int | str]:
+        """See `GroupStore`."""
+        return identifiers(self._backend.reads.project.offline, group)
+
     @property
     def _folder(self) -> Path:
         return self._backend.reads.project.settings.folder / FOLDER
+
+    def _check(self, name: str) -> None:
+        """Refuses a group that is not there, or is not kept as data."""
+        group = self.find(name)
+        if group is None:
+            raise RequestError(f"there is no feature group {name!r}")
+        if not group.registered:
+            raise RequestError(f"{name!r} is a view of the definitions: change it there, then run twinbeam apply")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -158,7 +190,7 @@ class ProjectGroups:
         try:
             stamp = path.stat().st_mtime_ns
         except OSError:
-            return _NOTHING
+            return _NOTHING if applied is None or applied.registered else _AtHand(0, applied, applied, False)
         known = self._known.get(name)
         if known is not None and known.stamp == stamp and known.applied is applied:
             return known

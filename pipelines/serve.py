@@ -12,8 +12,10 @@ from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.serving_calls import PreparedReader, ServingCalls
 from schemas.errors import RequestError, TwinbeamError
+from schemas.feature_group import FeatureGroup
 from serving.deployment import Deployment
 from serving.server.counters import Counters
+from serving.view_groups import view_group
 from transforms.catalog import Catalog
 
 LOG = logging.getLogger("twinbeam.server")
@@ -44,8 +46,7 @@ class AppliedProject:
             project, lambda seconds: counters.store_call("read", seconds), lambda: _drop(counters)
         )
         self.catalog: Catalog = self._calls.catalog
-        views = deployment.views
-        self.groups = {group.name: group for group in project.registry.groups if group.view_name in views}
+        self.groups = _groups(project, deployment)
 
     def reader(self, features: str | tuple[str, ...]) -> PreparedReader:
         """See `Reads`."""
@@ -196,6 +197,18 @@ class ProjectBackend:
         for since, applied in left:
             if now - since >= seconds:
                 applied.close()
+
+
+def _groups(project: Project, deployment: Deployment) -> dict[str, FeatureGroup]:
+    """Feature groups that are applied: those kept as data, and views that are such as they are."""
+    kept = [group for group in project.registry.groups if group.view_name in deployment.views]
+    own = {group.view_name for group in kept}
+    found: dict[str, FeatureGroup] = {}
+    for name, view in project.catalog.views.items():
+        if name in deployment.views and name not in own:
+            group = view_group(view, project.settings.topic(view.sources[0]), deployment.applied_at // 1_000)
+            found |= {} if group is None else {name: group}
+    return found | {group.name: group for group in kept}
 
 
 def _drop(counters: Counters) -> None:

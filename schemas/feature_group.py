@@ -26,13 +26,14 @@ FOLDER = "feature_groups"
 INTEGRAL, FRACTIONAL, STRING = "Integral", "Fractional", "String"
 DELETED, INVOKED, WRITTEN = "is_deleted", "api_invocation_time", "write_time"
 RESERVED = (DELETED, INVOKED, WRITTEN)
-ONLINE, OFFLINE = "online_", "offline_"
+ONLINE, OFFLINE, HARD = "online_", "offline_", "hard_"
 EXPIRES, SEQUENCE, TEXTS = "expires_at_", "sequence_", "texts_"
 SYSTEM: Mapping[str, str] = {
     DELETED: "bool",
     INVOKED: "timestamp",
     ONLINE: "bool",
     OFFLINE: "bool",
+    HARD: "bool",
     EXPIRES: "int64",
     SEQUENCE: "int64",
     TEXTS: "string",
@@ -110,6 +111,11 @@ class FeatureGroup:
     def name(self) -> str:
         """As clients have it."""
         return str(self.document["FeatureGroupName"])
+
+    @property
+    def registered(self) -> bool:
+        """Whether it is kept as data, with the columns of `SYSTEM`; if not, it is a view of the definitions."""
+        return True
 
     @property
     def created(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from schemas.feature_group import (
     DELETED,
     EXPIRES,
+    HARD,
     INVOKED,
     OFFLINE,
     ONLINE,
@@ -100,21 +101,26 @@ class RecordEvents:
                     texts[feature.name] = text
         event[TEXTS] = _kept(texts)
         event[EXPIRES] = self.expiry(_time(event, group), ttl)
-        return event
+        return event if group.registered else self._plain(event, targets, ttl)
 
-    def delete(self, identifier: str, time: str, targets: Targets, now: datetime | None = None) -> Event:
+    def delete(
+        self, identifier: str, time: str, targets: Targets, hard: bool = False, now: datetime | None = None
+    ) -> Event:
         """The marker of a record that is deleted.
 
         Args:
             identifier: of the record.
             time: of the deletion.
             targets: stores that it is deleted from.
+            hard: whether it is not even listed any more.
             now: the time; None for the clock.
 
         Raises:
             Problem: it is not legal.
         """
-        return self._event(identifier, time, targets, now) | {DELETED: True}
+        if not self._group.registered:
+            raise invalid(f"{self._group.name!r} is a view of the definitions, whose records cannot be deleted here")
+        return self._event(identifier, time, targets, now) | {DELETED: True, HARD: hard}
 
     def update(
         self,
@@ -207,6 +213,17 @@ class RecordEvents:
         """
         return self._key(text)[0]
 
+    def _plain(self, event: Event, targets: Targets, ttl: TtlDuration | None) -> Event:
+        """An event of a view's source, which has no columns for what is said here of a record."""
+        if ttl is not None or not (targets.online and targets.offline):
+            raise invalid(
+                f"{self._group.name!r} is a view of the definitions: its records go to both stores, and TtlDuration is "
+                "not legal (a view has ttl=)"
+            )
+        source = self._group.view.sources[0]
+        event |= {source.arrival_time or INVOKED: event[INVOKED]}
+        return {field.name: event[field.name] for field in source.resolved_fields if field.name in event}
+
     def _event(self, identifier: str | None, time: str | None, targets: Targets, now: datetime | None) -> Event:
         group, texts = self._group, dict[str, Texts]()
         key, text = self._key(identifier or "")
@@ -223,6 +240,7 @@ class RecordEvents:
             INVOKED: datetime.now(UTC) if now is None else now,
             ONLINE: targets.online,
             OFFLINE: targets.offline,
+            HARD: False,
             EXPIRES: None,
             SEQUENCE: 0,
             TEXTS: _kept(texts),

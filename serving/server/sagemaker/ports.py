@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from schemas.feature_group import FeatureGroup
@@ -57,3 +57,12 @@ class GroupStore(Protocol):
 
     def taken_up(self, group: FeatureGroup) -> bool:
         """Whether every stream that may take up the group has done so."""
+
+    def ends(self, group: FeatureGroup) -> Mapping[str, int]:
+        """Offset behind the last event of each lane of a group, as of now."""
+
+    def stored(self, group: FeatureGroup, ends: Mapping[str, int]) -> bool:
+        """Whether the offline store holds all events below these offsets."""
+
+    def identifiers(self, group: FeatureGroup) -> Sequence[int | str]:
+        """Identifiers that the offline store knows of records put or deleted online, in order."""

@@ -13,7 +13,7 @@ from schemas.feature_group import EXPIRES, SEQUENCE, TEXTS, FeatureGroup, GroupF
 from serving.server.problems import Problem
 from serving.server.sagemaker.errors import invalid
 from serving.server.sagemaker.values import Texts, moment_text, texts_of
-from transforms.answers import NO_TIME, NOT_FOUND
+from transforms.answers import NO_TIME, NOT_FOUND, OUTSIDE_MAX_AGE
 from transforms.features import Features
 
 
@@ -65,13 +65,16 @@ def read(reader: Any, group: FeatureGroup, keys: Sequence[int | str]) -> tuple[F
         raise Problem(503, str(error), retry=1) from None
     columns, now = features.columns(), time.time_ns() // 1_000
     view = group.view_name
-    sequences = columns[f"{view}:{SEQUENCE}"]
-    expiries, kept = columns[f"{view}:{EXPIRES}"].values, columns[f"{view}:{TEXTS}"].values
     values = [(feature, columns[f"{view}:{feature.column}"].values) for feature in group.values]
+    ones = columns[f"{view}:{SEQUENCE if group.registered else group.values[0].column}"]
+    expiries: Sequence[Any] = [None] * len(keys)
+    kept: Sequence[Any] = expiries
+    if group.registered:
+        expiries, kept = columns[f"{view}:{EXPIRES}"].values, columns[f"{view}:{TEXTS}"].values
     found: list[FoundRecord | None] = []
     for row, key in enumerate(keys):
-        at = sequences.times[row]
-        if at == NO_TIME or (sequences.codes is not None and sequences.codes[row] == NOT_FOUND):
+        at = ones.times[row]
+        if at == NO_TIME or (ones.codes is not None and ones.codes[row] in (NOT_FOUND, OUTSIDE_MAX_AGE)):
             found.append(None)
             continue
         texts = json.loads(kept[row]) if kept[row] else {}
@@ -79,7 +82,11 @@ def read(reader: Any, group: FeatureGroup, keys: Sequence[int | str]) -> tuple[F
         own |= {feature.name: texts_of(feature, column[row]) for feature, column in values if column[row] is not None}
         told = {feature.name: texts.get(feature.name, own[feature.name]) for feature in _there(group, own)}
         expires = expiries[row]
-        found.append(FoundRecord(at, expires, sequences.values[row], told, expires is not None and expires <= now))
+        found.append(
+            FoundRecord(
+                at, expires, ones.values[row] if group.registered else 0, told, expires is not None and expires <= now
+            )
+        )
     return features, found
 
 

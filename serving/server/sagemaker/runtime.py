@@ -8,6 +8,7 @@ time the answer is the same, for the record is durable, and clients send again b
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -39,6 +40,8 @@ T = TypeVar("T")
 SOFT, HARD = "SoftDelete", "HardDelete"
 ENABLED = "Enabled"
 _PATH = "/FeatureGroup/{name}"
+_LOOK_SECONDS = 0.1
+_MANY = 500
 
 
 class SageMakerRuntime:
@@ -64,6 +67,7 @@ class SageMakerRuntime:
             Route("POST", "/BatchGetRecord", self.batch_get, protocol="sagemaker"),
             Route("POST", "/BatchWriteRecord", self.batch_write, Queue.WRITES, protocol="sagemaker"),
             Route("POST", f"{_PATH}/Record", self.update, Queue.WRITES, protocol="sagemaker"),
+            Route("POST", f"{_PATH}/ListRecords", self.identifiers, protocol="sagemaker"),
         ]
 
     async def put(self, request: Request) -> Response:
@@ -100,7 +104,7 @@ class SageMakerRuntime:
         group = await self._groups.of(request.caller, request.params["name"], "push")
         targets = Targets.of(group, stores)
         events = self._events(group)
-        event = events.delete(identifier, time, targets)
+        event = events.delete(identifier, time, targets, mode == HARD)
         if mode == HARD and targets.online:
             record = await self._threaded(lambda: self._record(group, events.key(identifier)))
             if record is not None and events.time(time) <= record.time:
@@ -156,6 +160,8 @@ class SageMakerRuntime:
         body: UpdateBody = self._updates.decode(request.body)
         group = await self._groups.of(request.caller, request.params["name"], "push")
         _online(group)
+        if not group.registered:
+            raise invalid(f"{group.name!r} is a view of the definitions, whose records can only be put as a whole")
         targets, events = Targets.of(group, body.target_stores), self._events(group)
         given = events.values(body.features)
         identifier = body.record_identifier_value_as_string
@@ -181,6 +187,36 @@ class SageMakerRuntime:
         event[SEQUENCE] = record.sequence - 1 if time == record.time else 0
         await self._sent({group.name: (group, [event])})
         return Response(200)
+
+    async def identifiers(self, request: Request) -> Response:
+        """ListRecords: identifiers that the offline store knows, once it has all that was put, looked up online."""
+        body: ListRecordsBody = self._lists.decode(request.body)
+        group = await self._groups.of(request.caller, request.params["name"], "read")
+        _online(group)
+        after = _token(group, body.next_token) if body.next_token is not None else None
+        loop, limit = asyncio.get_running_loop(), self._site.configuration.wait
+        if await self._threaded(lambda: self._store.followed(group)):
+            ends, until = await self._threaded(lambda: self._store.ends(group)), loop.time() + limit
+            while loop.time() < until and not await self._threaded(lambda: self._store.stored(group, ends)):
+                await asyncio.sleep(_LOOK_SECONDS)
+        return await self._threaded(lambda: self._listed(group, after, body))
+
+    def _listed(self, group: FeatureGroup, after: int | str | None, body: ListRecordsBody) -> Response:
+        reader = self._site.backend.reads.reader((group.view_name,))
+        known = [key for key in self._store.identifiers(group) if after is None or key > after]  # type: ignore[operator]
+        found: list[int | str] = []
+        for first in range(0, len(known), _MANY):
+            keys = known[first : first + _MANY]
+            for key, record in zip(keys, read(reader, group, keys)[1], strict=True):
+                if not record.expired if record is not None else body.include_soft_deleted_records:
+                    found.append(key)
+            if len(found) > body.max_results:
+                break
+        page = found[: body.max_results]
+        answer: dict[str, Any] = {"RecordIdentifiers": [str(key) for key in page]}
+        if len(found) > len(page):
+            answer["NextToken"] = base64.urlsafe_b64encode(str(page[-1]).encode()).decode()
+        return Response.json(answer)
 
     def _events(self, group: FeatureGroup) -> RecordEvents:
         return RecordEvents(group, self._store.max_skew)
@@ -272,7 +308,7 @@ class SageMakerRuntime:
             lanes = await loop.run_in_executor(None, publishing.publish, group.source, events)
             site.counters.pushed[group.source] += len(events)
             followed = await loop.run_in_executor(None, self._store.followed, group)
-            if followed and any(event[ONLINE] for event in events):
+            if followed and any(event.get(ONLINE, True) for event in events):
                 waiting.append(readable(publishing, group.source, lanes, site.configuration.wait, None))
         if waiting and not all(await asyncio.gather(*waiting)):
             LOG.warning("records of %s are durable, and could not be read in time", ", ".join(sent))
@@ -281,6 +317,15 @@ class SageMakerRuntime:
 def _online(group: FeatureGroup) -> None:
     if not group.online:
         raise invalid(f"feature group {group.name!r} has no online store")
+
+
+def _token(group: FeatureGroup, text: str) -> int | str:
+    """The identifier that a page ended with."""
+    try:
+        given = base64.b64decode(text, b"-_", validate=True).decode()
+        return int(given) if isinstance(group.example, int) else given
+    except ValueError:
+        raise invalid(f"NextToken: {text[:100]!r} was not given here") from None
 
 
 def _single(request: Request, name: str, default: str | None = None) -> str:
