@@ -15,7 +15,7 @@ from pipelines.project import Project
 from schemas.errors import RequestError, StoreError
 from serving.audit import Audit, AuditReport
 from serving.deployment import Deployment
-from serving.log import LoggedAnswer, ServingLog
+from serving.log import HeldAnswer, Lag, LoggedAnswer, ServingLog
 from serving.online import Marks, OnlineAnswer, OnlineReader, PreparedRead, check_fingerprint
 from transforms.catalog import Catalog
 from transforms.columns import whole
@@ -86,7 +86,8 @@ class ServingCalls:
             raise self._project.stores.named(error) from error
         if answer.sampled is None or answer.sampled:
             try:
-                self._served().append(partial(logged, read.selection, answer, clock))
+                rows = len(answer.features if answer.sampled is None else answer.sampled)
+                self._served().append(HeldAnswer(clock, rows, partial(logged, read.selection, answer, clock)))
             except StoreError:
                 if self._unlogged is None:
                     raise
@@ -103,6 +104,12 @@ class ServingCalls:
         deployment = Deployment.load(self._project.offline)
         audit = Audit(self._project.fitted_catalog(deployment), deployment.blocks, self._project.offline)
         return audit.run(answer for answer in log.read() if sample >= 1 or chosen.random() < sample)
+
+    @property
+    def lag(self) -> Lag:
+        """What the serving log has not written yet."""
+        log = self._log
+        return Lag(0, None) if log is None else log.lag
 
     def renew(self) -> None:
         """Forgets what was applied; the next read of every reader looks anew."""

@@ -62,6 +62,34 @@ class LoggedAnswer:
     request: str = ""
 
 
+@dataclass(frozen=True)
+class HeldAnswer:
+    """An answer that is made when it is written.
+
+    Attributes:
+        time: µs at which it was given.
+        rows: of it that are logged.
+        make: makes it, in one part or several.
+    """
+
+    time: int
+    rows: int
+    make: Callable[[], Sequence[LoggedAnswer]]
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What a serving log has not written yet.
+
+    Attributes:
+        rows: that wait.
+        since: time (µs) of the oldest answer among them; None if none waits.
+    """
+
+    rows: int
+    since: int | None
+
+
 class ServingLog:
     """Answers held in memory and appended to the table `served` by a thread of their own, so that reads do not wait.
 
@@ -75,14 +103,23 @@ class ServingLog:
 
     def __init__(self, offline: OfflineStore, every: float = 5.0, rows: int = 1_000) -> None:
         self._offline, self._every, self._rows = offline, every, rows
-        self._held: list[LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]] = []
+        self._held: list[LoggedAnswer | HeldAnswer] = []
+        self._written: list[LoggedAnswer | HeldAnswer] = []
         self._changed = threading.Condition()
         self._commit = threading.Lock()
         self._writer: threading.Thread | None = None
         self._closed = False
 
-    def append(self, *answers: LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]) -> None:
-        """Takes answers to be logged, or what will make them when they are written.
+    @property
+    def lag(self) -> Lag:
+        """What is not written yet; what is being written now is not either."""
+        with self._changed:
+            waiting = [*self._written, *self._held]
+        rows = sum(each.rows if isinstance(each, HeldAnswer) else each.answer.num_rows for each in waiting)
+        return Lag(rows, min((each.time for each in waiting), default=None))
+
+    def append(self, *answers: LoggedAnswer | HeldAnswer) -> None:
+        """Takes answers to be logged.
 
         Raises:
             StoreError: the log was closed, or the offline store has not taken answers for so long that too many wait.
@@ -111,6 +148,7 @@ class ServingLog:
         with self._commit:
             with self._changed:
                 taken, self._held = self._held, []
+                self._written = taken
             if not taken:
                 return
             try:
@@ -118,7 +156,9 @@ class ServingLog:
             except BaseException:
                 with self._changed:
                     self._held[:0] = taken
+                    self._written = []
                 raise
+            self._written = []
 
     def close(self) -> None:
         """Commits what is held and ends; may be called twice.
@@ -175,8 +215,8 @@ def _between(begin: int, end: int) -> pl.Expr:
     return (time >= pl.lit(begin).cast(kind)) & (time < pl.lit(end).cast(kind))
 
 
-def _batch(answers: Iterable[LoggedAnswer | Callable[[], Sequence[LoggedAnswer]]]) -> pa.RecordBatch:
-    made = [one for answer in answers for one in ([answer] if isinstance(answer, LoggedAnswer) else answer())]
+def _batch(answers: Iterable[LoggedAnswer | HeldAnswer]) -> pa.RecordBatch:
+    made = [one for answer in answers for one in ([answer] if isinstance(answer, LoggedAnswer) else answer.make())]
     rows = [answer if answer.request else replace(answer, request=uuid.uuid4().hex) for answer in made]
     columns = [
         [row.request for row in rows],

@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
+import pytest
 
+from pipelines.dev.cassandra import Cassandra
 from pipelines.platform import Platform
+from tests.servers import drop_keyspaces
 
 COMMAND = [sys.executable, "-m", "pipelines.commands.main"]
 START_SECONDS = 180.0
@@ -116,17 +120,64 @@ def events_now() -> Mapping[str, list[dict[str, Any]]]:
     }
 
 
+T = TypeVar("T")
+CASSANDRA = """\
+[online]
+store = "cassandra"
+[online.cassandra]
+hosts = "{hosts}"
+keyspace = "{keyspace}"
+timeout = "{timeout}"
+commit_log_window = "200ms"
+"""
+
+
+def over_cassandra(node: Cassandra, keyspace: str, timeout: str = "10s") -> str:
+    """Settings of a project whose online store is a Cassandra."""
+    return CASSANDRA.format(hosts=node.hosts, keyspace=keyspace, timeout=timeout)
+
+
+class ByStore(Generic[T]):
+    """What a module's tests share, over each online store: made when a test first asks, ended when the module ends.
+
+    Args:
+        make: makes it, of tables of settings that name the store.
+    """
+
+    def __init__(self, make: Callable[[str, str], AbstractContextManager[T]]) -> None:
+        self._make, self._made = make, dict[str, T]()
+        self._stack = ExitStack()
+
+    def of(self, store: str, request: pytest.FixtureRequest) -> T:
+        """Of one store, "sqlite" or "cassandra"."""
+        if store not in self._made:
+            settings = ""
+            if store == "cassandra":
+                node: Cassandra = request.getfixturevalue("cassandra")
+                keyspace = f"t{uuid.uuid4().hex[:12]}"
+                self._stack.callback(drop_keyspaces, node, keyspace)
+                settings = over_cassandra(node, keyspace)
+            self._made[store] = self._stack.enter_context(self._make(store, settings))
+        return self._made[store]
+
+    def close(self) -> None:
+        """Ends all."""
+        self._stack.close()
+
+
 class Server:
     """A server under test.
 
     Attributes:
+        folder: of the project.
         url: of it.
         port: its TCP port.
         process: the process that was started.
     """
 
-    def __init__(self, process: subprocess.Popen[str], said: Path, out: Path) -> None:
-        self.process, self._said, self._out = process, said, out
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self._said, self._out = folder / "server.err", folder / "server.out"
         self.url, self.port = "", 0
 
     @property
@@ -179,7 +230,7 @@ def serving(
         process = subprocess.Popen(
             command, stdout=lines, stderr=err, text=True, env={**os.environ, **(environment or {})}
         )
-    server = Server(process, said, out)
+    server = Server(process, folder)
     try:
         server.wait_for("is served at")
         found = re.search(r"is served at (https?://\S+:(\d+)) ", server.err())

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 from pipelines.commands.main import main
 from pipelines.platform import Platform
 from tests.feast_environment import interpreter
-from tests.served import COMMAND, Server, serving
+from tests.served import COMMAND, ByStore, Server, serving
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -165,25 +166,58 @@ def streaming(folder: Path) -> Iterator[None]:
                 process.wait()
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = project(tmp_path_factory.mktemp("feast") / "fleet", 'wait = "120s"')
-    with serving(folder) as server, streaming(folder):
-        yield server
+over_both = pytest.mark.parametrize("store", ["sqlite", "cassandra"])
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A served project, a stream that feeds it, and what Feast's SDK needs to ask it."""
+
+    server: Server
+    repository: Path
+    stack: ExitStack
+    clients: list[Sdk] = field(default_factory=list)
+
+    def client(self, python: Path) -> Sdk:
+        """The SDK, started once."""
+        if not self.clients:
+            self.clients.append(self.stack.enter_context(sdk(python, self.repository)))
+        return self.clients[0]
 
 
 @pytest.fixture(scope="module")
-def repository(fleet: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("repository")
-    folder = Path(fleet.process.args[-1])  # type: ignore[index,arg-type]
-    assert main(["export", "feast", "--out", str(out), "--url", fleet.url, "--project", str(folder)]) == 0
-    return out
+def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ByStore[Fleet]]:
+    @contextmanager
+    def make(store: str, settings: str) -> Iterator[Fleet]:
+        folder = project(tmp_path_factory.mktemp("feast") / store, f'wait = "120s"\n{settings}')
+        out = tmp_path_factory.mktemp("repository")
+        with serving(folder) as server, streaming(folder), ExitStack() as stack:
+            assert main(["export", "feast", "--out", str(out), "--url", server.url, "--project", str(folder)]) == 0
+            yield Fleet(server, out, stack)
+
+    found = ByStore(make)
+    yield found
+    found.close()
 
 
-@pytest.fixture(scope="module")
-def client(feast: Path, repository: Path) -> Iterator[Sdk]:
-    with sdk(feast, repository) as calls:
-        yield calls
+@pytest.fixture
+def store() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def shared(fleets: ByStore[Fleet], store: str, request: pytest.FixtureRequest) -> Fleet:
+    return fleets.of(store, request)
+
+
+@pytest.fixture
+def fleet(shared: Fleet) -> Server:
+    return shared.server
+
+
+@pytest.fixture
+def client(feast: Path, shared: Fleet) -> Sdk:
+    return shared.client(feast)
 
 
 @pytest.fixture
@@ -192,6 +226,7 @@ def http(fleet: Server) -> Iterator[httpx.Client]:
         yield found
 
 
+@over_both
 def test_the_sdk_reads_features_services_and_full_names(client: Sdk) -> None:
     rows = [{"driver_id": 1}, {"driver_id": 77}]
     found = client.call("read", features=["ride:trips", "ride:rate"], rows=rows)
@@ -210,11 +245,13 @@ def test_the_sdk_reads_features_services_and_full_names(client: Sdk) -> None:
     assert found["values"] == {"driver_id": [1], "pace": [7.0]}
 
 
+@over_both
 def test_the_online_store_of_the_sdk_reads_rows(client: Sdk) -> None:
     found = client.call("online_read", view="ride", key="driver_id", values=[1, 77], features=["trips", "rate"])
     assert found == [["2025-01-01 00:28:00+00:00", ["rate", "trips"]]] * 2
 
 
+@over_both
 def test_the_sdk_reads_what_it_wrote_composite_keys_and_milliseconds_kept(client: Sdk, http: httpx.Client) -> None:
     time = "2025-03-01T12:00:00.123+00:00"
     df = {"town": ["Ulm", "Ulm"], "street": [1, 2], "ts": [time, time], "noise": [0.5, 1.0]}
@@ -230,6 +267,7 @@ def test_the_sdk_reads_what_it_wrote_composite_keys_and_milliseconds_kept(client
     assert answer["results"][0]["event_timestamps"] == ["1970-01-01T00:00:00Z"] * 3
 
 
+@over_both
 def test_an_older_row_that_comes_late_replaces_nothing(client: Sdk) -> None:
     for day, trips in ((20, 5), (10, 4)):
         df = {"driver_id": [50], "ts": [f"2025-02-{day}T00:00:00"], "trips": [trips], "rate": [0.5], "name": ["Zoë"]}
@@ -238,6 +276,7 @@ def test_an_older_row_that_comes_late_replaces_nothing(client: Sdk) -> None:
     assert found["values"] == {"driver_id": [50], "trips": [5], "name": ["Zoë"]}
 
 
+@over_both
 def test_every_status(client: Sdk) -> None:
     now = datetime.now(UTC)
     times = [(now - timedelta(hours=age)).isoformat() for age in (0, 3)]
@@ -253,6 +292,7 @@ def test_every_status(client: Sdk) -> None:
     assert found["values"]["count"] == [2]
 
 
+@over_both
 def test_a_push_is_an_event_once(client: Sdk, http: httpx.Client) -> None:
     client.call("push", source="tolls", df={"driver_id": [7, 7], "ts": ["2025-03-01", "2025-03-02"], "cents": [5, 6]})
     df = {"driver_id": [7], "ts": ["2025-03-03T00:00:00"], "cents": [7]}
@@ -269,7 +309,7 @@ def test_a_push_is_an_event_once(client: Sdk, http: httpx.Client) -> None:
 
 
 def test_materialize_by_the_server_and_by_the_sdk(fleet: Server, client: Sdk, http: httpx.Client) -> None:
-    folder = Path(fleet.process.args[-1])  # type: ignore[index,arg-type]
+    folder = fleet.folder
     rows = {"driver_id": [90], "ts": [START], "trips": [9], "rate": [9.0], "name": ["new"]}
     pl.DataFrame(rows).cast(RIDES).write_parquet(folder / "data" / "more.parquet")
     span = {"start_ts": START.isoformat(), "end_ts": CUTOVER.isoformat(), "feature_views": ["ride"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,43 @@ import pyarrow as pa
 import pytest
 
 from pipelines.platform import Platform
-from tests.served import NOON, Server, project, read, serving
+from tests.served import NOON, ByStore, Server, project, read, serving
 
 pytestmark = pytest.mark.xdist_group("server")
 ARROW = "application/vnd.apache.arrow.stream"
 LATER = "2026-11-30T13:00:00Z"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return project(tmp_path_factory.mktemp("served") / "shop", "rows = 500\nevents = 1_000")
+over_both = pytest.mark.parametrize("store", ["sqlite", "cassandra"])
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
-    with serving(folder, workers=2) as server:
-        yield server
+def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ByStore[Server]]:
+    def make(store: str, settings: str) -> AbstractContextManager[Server]:
+        folder = tmp_path_factory.mktemp("served") / store
+        return serving(project(folder, f'rows = 500\nevents = 1_000\nwait = "100s"\n{settings}'), workers=2)
+
+    found = ByStore(make)
+    yield found
+    found.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def store() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def server(shops: ByStore[Server], store: str, request: pytest.FixtureRequest) -> Server:
+    return shops.of(store, request)
+
+
+@pytest.fixture
+def folder(server: Server) -> Path:
+    return server.folder
+
+
+@pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
@@ -45,6 +64,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+@over_both
 def test_answers_are_those_in_process(client: httpx.Client, folder: Path) -> None:
     keys = {"user_id": [1, 2, 3, 0, 99, None]}
     with Platform.open(folder) as platform:
@@ -63,6 +83,7 @@ def test_answers_are_those_in_process(client: httpx.Client, folder: Path) -> Non
             assert found["fingerprint"] == wanted.fingerprint
 
 
+@over_both
 def test_rows_are_the_columns_turned(client: httpx.Client) -> None:
     columns = read(client, "both", {"user_id": [1, 2]}, now=LATER)
     rows = read(client, "both", [{"user_id": 1}, {"user_id": 2}], now=LATER, orient="rows")
@@ -75,6 +96,7 @@ def test_rows_are_the_columns_turned(client: httpx.Client) -> None:
     assert bare["values"]["user_id"] == [1]
 
 
+@over_both
 def test_values_of_every_type(client: httpx.Client) -> None:
     found = read(client, "person", {"user_id": [1, 2, 3, 99]}, now=LATER)["values"]
     assert found["person:score"] == [0.5, "NaN", -0.0, None]
@@ -88,6 +110,7 @@ def test_values_of_every_type(client: httpx.Client) -> None:
     assert found["person:name"] == ["nobody", "Zoë \U0001f600", "", "nobody"]
 
 
+@over_both
 def test_keys_of_several_columns_and_types(client: httpx.Client) -> None:
     found = read(client, "weather", {"place": ["pier", "lake"], "day": "2026-11-30"}, now=LATER)
     assert found["statuses"]["weather:heat"] == ["PRESENT", "NOT_FOUND"]
@@ -97,6 +120,7 @@ def test_keys_of_several_columns_and_types(client: httpx.Client) -> None:
     assert wrong["where"] == "keys.day[0]"
 
 
+@over_both
 def test_request_values(client: httpx.Client) -> None:
     given = read(client, ["burden:ratio", "person:score"], {"user_id": [1, 1]}, request={"amount": [1, 2.5]}, now=LATER)
     assert given["values"]["burden:ratio"] == [2.0, 5.0]
@@ -105,11 +129,13 @@ def test_request_values(client: httpx.Client) -> None:
     assert read(client, "burden", {"user_id": 1}, 400)["detail"].startswith("keys: column 'amount' is missing")
 
 
+@over_both
 def test_the_same_features_in_another_role(client: httpx.Client) -> None:
     found = read(client, ["payer:name", "person:name"], {"payer_id": [2], "user_id": [1]}, now=LATER)
     assert [found["values"][name] for name in ("payer:name", "person:name")] == [["Zoë \U0001f600"], ["nobody"]]
 
 
+@over_both
 def test_arrow_in_and_out(client: httpx.Client, folder: Path) -> None:
     with Platform.open(folder) as platform:
         wanted = platform.get("both", {"user_id": list(range(300))}, now=LATER).to_arrow()
@@ -133,6 +159,7 @@ def test_arrow_in_and_out(client: httpx.Client, folder: Path) -> None:
     assert table.column("person__name__event_time").to_pylist() == [NOON, NOON]
 
 
+@over_both
 def test_now_and_fingerprint(client: httpx.Client) -> None:
     newest = read(client, "spending:count_24h", {"user_id": [0, 1]}, now="latest")
     assert newest["as_of"] == ["2026-11-30T12:36:00Z", "2026-11-30T12:37:00Z"]
@@ -189,6 +216,7 @@ def test_hints(client: httpx.Client) -> None:
     assert client.post("/v1/features", content=b"x", headers={"content-type": "text/csv"}).status_code == 415
 
 
+@over_both
 def test_push_is_durable_then_served(client: httpx.Client, folder: Path) -> None:
     event = {"user_id": 50, "ts": "2026-11-30T12:30:00Z", "price": 2.5, "kind": "card", "extra": 1}
     answer = client.post("/v1/push/purchases", json={"events": [event, event | {"user_id": 51}]})
@@ -206,13 +234,14 @@ def test_push_is_durable_then_served(client: httpx.Client, folder: Path) -> None
     def push() -> None:
         lines = "\n".join(json.dumps(event | {"user_id": 52, "price": price}) for price in (1, 2))
         headers = {"content-type": "application/x-ndjson"}
-        waited.append(client.post("/v1/push/purchases?wait=served", content=lines, headers=headers))
+        waited.append(client.post("/v1/push/purchases?wait=served", content=lines, headers=headers, timeout=120))
 
     with Platform.open(folder) as platform:
         pusher = threading.Thread(target=push)
         pusher.start()
-        platform.run_stream(until=6.0)
-        pusher.join()
+        while pusher.is_alive():
+            platform.run_stream(until="caught_up")
+            pusher.join(0.2)
     assert (waited[0].status_code, waited[0].json()["served"]) == (200, True)
     found = read(client, "spending", {"user_id": [50, 51, 52]}, now=LATER)["values"]
     assert found["spending:count_24h"] == [2, 1, 2]

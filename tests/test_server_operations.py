@@ -346,6 +346,32 @@ def test_answers_are_logged_by_key_and_audited(tmp_path: Path) -> None:
     assert set(logged.values()) == {3}
 
 
+def test_how_far_the_serving_log_lags_is_measured(tmp_path: Path) -> None:
+    folder = project(tmp_path / "shop", share=1.0)
+    in_the_way = folder / "store" / "offline" / "served"
+    in_the_way.write_text("in the way", encoding="utf-8")
+    with serving(folder) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+
+        def lag() -> tuple[float, float]:
+            page = client.get("/metrics").text
+            names = ("rows_waiting", "oldest_seconds")
+            return counted(page, f"twinbeam_serving_log_{names[0]}"), counted(page, f"twinbeam_serving_log_{names[1]}")
+
+        for user in range(3):
+            read(client, "both", {"user_id": [user, user + 40]})
+        server.wait_for("served answers are held back")
+        until = time.monotonic() + 60
+        for rows, old in ((6, True), (0, False)):
+            while (found := lag()) and (found[0] != rows or (found[1] > 0) is not old):
+                assert time.monotonic() < until, found
+                time.sleep(0.2)
+            if old:
+                in_the_way.unlink()
+    with Platform.open(folder) as platform:
+        report = platform.audit()
+    assert (report.answers, report.values, report.mismatches, report.skipped) == (3, 6 * 5, (), 0)
+
+
 def _keys(answer: bytes) -> list[int]:
     with pa.ipc.open_stream(answer) as reader:
         found: list[int] = reader.read_all().column("user_id").to_pylist()

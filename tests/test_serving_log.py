@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.errors import StoreError
-from serving.log import LoggedAnswer, ServingLog
+from serving.log import HeldAnswer, Lag, LoggedAnswer, ServingLog
 from serving.stores.offline import OfflineStore
 
 NOW = 1_790_000_000_000_001
@@ -157,8 +157,11 @@ def test_answers_are_held_until_the_store_can_be_written_again(
         with pytest.raises(StoreError, match="offline/served"):
             log.flush()
         assert _soon(lambda: "held back" in caplog.text)
+        log.append(answer(7), HeldAnswer(NOW + 3, 5, lambda: [answer(3)] * 2))
+        assert log.lag == Lag(2 + 2 + 5, NOW + 1)
     (tmp_path / "offline").unlink()
-    assert _soon(lambda: len(list(log.read())) == 1)
+    assert _soon(lambda: len(list(log.read())) == 4)
+    assert log.lag == Lag(0, None)
     log.close()
 
 

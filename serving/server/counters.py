@@ -73,7 +73,8 @@ class Counters:
         ages: by view, how old the newest event of an answer was.
         cached: by "hit" or "miss", answers looked for in the cache.
         dropped: answers that the serving log could not take.
-        gauges: what is so now: by name.
+        gauges: what is so now, by name; processes add up.
+        oldest: seconds that the oldest of what waits has waited, by name; of all processes the greatest counts.
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,7 @@ class Counters:
         self.cached = Counter[str]()
         self.dropped = 0
         self.gauges: dict[str, float] = {}
+        self.oldest: dict[str, float] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts an answered request."""
@@ -127,6 +129,7 @@ class Counters:
             "cached": dict(self.cached),
             "dropped": self.dropped,
             "gauges": dict(self.gauges),
+            "oldest": dict(self.oldest),
         }
 
     @staticmethod
@@ -151,6 +154,8 @@ class Counters:
             found.dropped += state["dropped"]
             for name, value in state["gauges"].items():
                 found.gauges[name] = found.gauges.get(name, 0.0) + value
+            for name, value in state["oldest"].items():
+                found.oldest[name] = max(found.oldest.get(name, 0.0), value)
         return found
 
 

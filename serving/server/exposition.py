@@ -37,7 +37,7 @@ class Exposition:
         """Writes the counters of this process; of one that ends for the last time."""
         state = self._counters.state()
         if ended:
-            state["gauges"] = {}
+            state["gauges"], state["oldest"] = {}, {}
         path = self._folder / (self._name + (_ENDED if ended else _ALIVE))
         draft = path.with_suffix(".draft")
         draft.write_bytes(encode_json(state))
@@ -108,7 +108,7 @@ def families(counters: Counters) -> Iterator[Family]:
         "Answers that the serving log could not take",
         {(): counters.dropped},
     )
-    for name, value in counters.gauges.items():
+    for name, value in (*counters.gauges.items(), *counters.oldest.items()):
         yield Family(f"twinbeam_{name}", "gauge", name.replace("_", " ").capitalize(), {(): value})
 
 

@@ -87,6 +87,9 @@ class Backend(Protocol):
     def ailments(self) -> dict[str, str]:
         """What does not answer, by name, with the reason; empty if all does. May take a while."""
 
+    def unlogged(self) -> tuple[int, float]:
+        """Rows of answers that the serving log has not written yet, and for how many seconds the oldest waits."""
+
     def close(self) -> None:
         """Writes what is held of the serving log, and closes the stores."""
 

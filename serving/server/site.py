@@ -110,6 +110,9 @@ class SiteBuilder:
         gauges["requests_under_way"] = application.under_way
         for queue, gate in application.gates.items():
             gauges[f"waiting_{queue.value}"] = gate.waiting
+        rows, oldest = self._backend.unlogged()
+        gauges["serving_log_rows_waiting"] = rows
+        self._counters.oldest["serving_log_oldest_seconds"] = oldest
         self._log.flush()
         self._exposition.write()
 
