@@ -130,17 +130,19 @@ class OnlineFold:
         self._newest: dict[Slot, int] = {}
         self._held: dict[tuple[str, str], _Held] = {}
         self._lacking = progress.unsealed(views)
-        self._entities = sorted({fed.view.entity.name for fed in views})
+        self._entities = sorted({fed.view.entity.name for fed in views if fed.blocks})
         store.prepare(self._entities)
         self._seal(block for fed in views for block in fed.blocks)
 
     def add(self, batch: pa.RecordBatch, envelope: Envelope) -> None:
-        """Takes rows of a view; they are folded on the next flush.
+        """Takes rows of a view; they are folded on the next flush, those of a view without blocks nowhere.
 
         Raises:
             LaneError: rows between the lane's position and the batch are missing.
         """
         place = (envelope.view, envelope.lane.text)
+        if not self._folds[envelope.view]:
+            return
         if place not in self._taken:
             self._begin(envelope.view, envelope.lane)
         taken = self._taken[place]
@@ -217,7 +219,7 @@ class OnlineFold:
             self._newest[fold.block.id, lane.text] = newest
             self._cache.begin(fold.block.id, lane.text, newest, whole=offset == 0)
         marks = [self._marks[fold.block.id, lane.text] for fold in self._folds[view]]
-        self._taken[view, lane.text] = min(marks) if marks else 0
+        self._taken[view, lane.text] = min(marks)
 
     def _seal(self, blocks: Iterable[Block]) -> None:
         """Marks blocks sealed that have caught up with the history they were to catch up with."""

@@ -113,7 +113,9 @@ class Platform:
             deployment.save(self.offline)
         for name in self.catalog.registry.sources:
             self._project.topic(name)
-        self._project.online.prepare(sorted({RUNS, *(view.entity.name for view in self.catalog.views.values())}))
+        self._project.online.prepare(
+            sorted({RUNS, *(view.entity.name for view in self.catalog.views.values() if view.online)})
+        )
         self._seal(Deployment.load(self.offline))
         self._calls.renew()
         return plan

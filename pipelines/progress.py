@@ -25,7 +25,7 @@ class FedView:
 
     Attributes:
         view: the compiled view.
-        blocks: the applied blocks of its features.
+        blocks: the applied blocks of its features; none if it is offline only.
         seals: whether a block that has caught up is marked sealed; not if a later run is to take it further first.
     """
 

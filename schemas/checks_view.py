@@ -111,6 +111,7 @@ def _rules(view: FeatureView, findings: Findings) -> None:
     if view.explode is not None:
         findings.text("explode", view.explode)
     findings.one_of("ties", view.ties, TIES)
+    findings.flag("online", view.online)
 
 
 def _keys(view: FeatureView, entity: Entity, sources: list[Source], findings: Findings) -> None:

@@ -32,6 +32,7 @@ class FeatureView:
         ttl: greatest age of a latest feature, both ends inclusive; None for any age.
         late: how long after its window has passed a tile stays in the online store; None for the store's own.
         ties: which of two rows of equal event time is the latest, one of `TIES`.
+        online: whether its features are kept and read online; if not, its rows are stored, for training sets alone.
         owner: for people.
         tags: for people.
         description: for people.
@@ -52,6 +53,7 @@ class FeatureView:
     ttl: str | None = None
     late: str | None = None
     ties: str = "last"
+    online: bool = True
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""

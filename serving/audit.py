@@ -119,7 +119,7 @@ class Audit:
             selection = self._catalog.select(list(logged.features))
         except RequestError:
             return None
-        if selection.fingerprint != logged.fingerprint:
+        if selection.fingerprint != logged.fingerprint or selection.offline_only():
             return None
         given = pa.Table.from_batches([logged.answer]).drop_columns(list(logged.features))
         request = read_request(given, selection, "keys")

@@ -12,6 +12,7 @@ from transforms.view import CompiledView
 
 Parts = Mapping[str, str]
 _SECRET = ("transform",)
+_UNSAID = {"online": "True"}
 
 
 def view_parts(view: CompiledView) -> dict[str, str]:
@@ -47,6 +48,8 @@ def view_parts(view: CompiledView) -> dict[str, str]:
     if view.late is not None:
         parts["late"] = duration_text(view.late)
     parts["ties"] = view.ties
+    if not view.online:
+        parts["online"] = "False"
     return parts
 
 
@@ -83,7 +86,8 @@ def row_differences(before: Parts, after: Parts) -> list[str]:
     """Differences between the parts of two views; a column that either of them selects is told by that alone."""
     selected = {name.removeprefix("select ") for name in (*before, *after) if name.startswith("select ")}
     told = {f"column {name}" for name in selected}
-    old, new = ({name: text for name, text in parts.items() if name not in told} for parts in (before, after))
+    both = ({**_UNSAID, **parts} for parts in (before, after))
+    old, new = ({name: text for name, text in parts.items() if name not in told} for parts in both)
     return list(differences(old, new))
 
 

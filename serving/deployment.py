@@ -59,6 +59,11 @@ class AppliedView:
     features: Mapping[str, Mapping[str, str]]
     fingerprints: Mapping[str, str]
 
+    @property
+    def online(self) -> bool:
+        """Whether it is applied with features online."""
+        return self.parts.get("online") != "False"
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON value from which `from_json` makes an equal one."""
         return {
@@ -189,8 +194,10 @@ class Deployment:
         """
         wrong = []
         for name, view in catalog.views.items():
+            applied = self.views.get(name)
             blocks = [block for block in self.blocks.get(name, ()) if block.entity == view.entity.name]
-            if any(block not in blocks for block in assign_blocks(view, blocks)):
+            same_rows = applied is not None and applied.rows_fingerprint == view.rows_fingerprint
+            if not same_rows or any(block not in blocks for block in assign_blocks(view, blocks)):
                 wrong.append(name)
         if wrong:
             raise RequestError(

@@ -113,7 +113,7 @@ class FeastRegistry:
         return None
 
     def _view(self, view: CompiledView) -> Message:
-        spec = self._spec(view.name, view.keys.asked, [(each.name, each.dtype) for each in view.features])
+        spec = self._spec(view.name, view.keys.asked, [(each.name, each.dtype) for each in view.features], view.online)
         spec.texts(5, view.view.tags).text(10, view.view.description).text(11, view.view.owner)
         if view.ttl is not None:
             spec.message(6, seconds(view.ttl))
@@ -129,12 +129,14 @@ class FeastRegistry:
             for field in source.resolved_fields
             if field.name not in keys and field.name not in (source.event_time, source.arrival_time)
         ]
-        spec = self._spec(source.name, keys, others).text(10, source.description or "Events, to be written")
+        spec = self._spec(source.name, keys, others, True).text(10, source.description or "Events, to be written")
         spec.message(7, self._files(source)).message(9, self._push(source))
         return Message().message(1, spec).message(2, self._meta)
 
-    def _spec(self, name: str, keys: Mapping[str, pa.DataType], features: Iterable[tuple[str, pa.DataType]]) -> Message:
-        spec = Message().text(1, name).text(2, self._project).number(8, 1)
+    def _spec(
+        self, name: str, keys: Mapping[str, pa.DataType], features: Iterable[tuple[str, pa.DataType]], online: bool
+    ) -> Message:
+        spec = Message().text(1, name).text(2, self._project).number(8, int(online))
         for key, dtype in keys.items():
             spec.text(3, self._names[key]).message(12, _column(key, dtype))
         for feature, dtype in features:

@@ -32,6 +32,7 @@ class Entry:
         default: stands for null, or None.
         fingerprint: of the feature.
         place: `file:line` of the definition.
+        online: whether it is read online: no view that it is made of is offline only.
         roles: other names of its view, of aliases: `role:feature` is the same feature of another entity.
         upstream: sources, and features, that it is made of.
         downstream: features (encoded ones too), on-demand functions and services that use it.
@@ -49,6 +50,7 @@ class Entry:
     default: Any
     fingerprint: str
     place: str
+    online: bool
     roles: tuple[str, ...]
     upstream: tuple[str, ...]
     downstream: tuple[str, ...]
@@ -82,19 +84,23 @@ def entries(catalog: Catalog) -> list[Entry]:
                     feature.default,
                     feature.fingerprint,
                     view.view.place,
+                    view.online,
                     tuple(role for role, alias in catalog.registry.aliases.items() if alias.view.name == view.name),
                     tuple(made_of or [f"source {source.name}" for source in view.sources]),
                     tuple(users.get(feature.address, ())),
                 )
             )
     for function in catalog.on_demand.values():
-        found += [_computed(feature, function, function.place, users) for feature in function.features]
+        online = not catalog.select(function.name).offline_only()
+        found += [_computed(feature, function, function.place, online, users) for feature in function.features]
     for encoding in catalog.encodings.values():
-        found += [_computed(each.feature, each, each.tree.spec.place, users) for each in encoding.encoded]
+        for each in encoding.encoded:
+            online = not catalog.select(each.feature.address).offline_only()
+            found.append(_computed(each.feature, each, each.tree.spec.place, online, users))
     return found
 
 
-def _computed(feature: Feature, made: Computation, place: str, users: Mapping[str, list[str]]) -> Entry:
+def _computed(feature: Feature, made: Computation, place: str, online: bool, users: Mapping[str, list[str]]) -> Entry:
     """Entry of a feature that a function or an encoder computes."""
     request = [f"request column {name}" for name in made.request]
     return Entry(
@@ -110,6 +116,7 @@ def _computed(feature: Feature, made: Computation, place: str, users: Mapping[st
         feature.default,
         feature.fingerprint,
         place,
+        online,
         (),
         (*made.inputs, *request),
         tuple(users.get(feature.address, ())),

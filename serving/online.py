@@ -74,9 +74,10 @@ class OnlineReader:
         """A read of a selection, planned once for any number of keys and times.
 
         Raises:
-            RequestError: a feature is not applied, or not fitted yet.
+            RequestError: a feature is of a view that is offline only, not applied, or not fitted yet.
             DefinitionChanged: an encoded one is fitted by another definition.
         """
+        _check_online(selection)
         selection.check()
         return PreparedRead(ReadPlan.compile(selection, self._blocks), self._rows)
 
@@ -303,6 +304,25 @@ class _MarksOf:
 
 def _arrow(column: AnswerColumn | Answer) -> Answer:
     return column if isinstance(column, Answer) else column.answer()
+
+
+def _check_online(selection: Selection) -> None:
+    """Refuses features of views that are offline only, and all that is computed of them.
+
+    Raises:
+        RequestError: a view is offline only.
+    """
+    offline = selection.offline_only()
+    if not offline:
+        return
+    roles = dict.fromkeys(output.role for output in selection.outputs)
+    users = [f"service {selection.service!r}"] if selection.service else [role for role in roles if role not in offline]
+    views = f"feature view {offline[0]!r} is" if len(offline) == 1 else f"feature views {', '.join(offline)} are"
+    told = f"so that {', '.join(users)} cannot be read online" if users else "not read online"
+    raise RequestError(
+        f"{views} offline only (online=False), {told}; training_set reads all of it. Ask for other features, or take "
+        "online=False away, run twinbeam apply, then twinbeam run batch (or run stream)"
+    )
 
 
 def _no_marks(row: int | None) -> Marks:

@@ -31,9 +31,10 @@ class PlannedView:
         view: its name.
         change: "added", "changed" or "removed".
         causes: the parts of its definition that say so.
-        state: "kept", "new block" (kept, and what is new is filled from history), "new" (all of it) or "discarded".
+        state: "kept", "new block" (kept, and what is new is filled from history), "new" (all of it) or "discarded" (all
+            that was online; rows offline stay).
         backfill: rows (of a new view: events) to fold again; None if unknown.
-        services: feature services that give other features or other numbers from then on.
+        services: feature services that give other features or other numbers from then on, or none at all online.
         lost: ids of blocks whose state would be given up.
     """
 
@@ -137,7 +138,8 @@ def plan(
         before = deployment.views.get(name)
         after = _applied(view, before, given_out, horizons or Horizons())
         applied[name] = after
-        hit = _hit(name, deployment.services, services)
+        switched = before is not None and before.online != after.online
+        hit = (_users if switched else _hit)(name, deployment.services, services)
         row = _added(after, hit, stored_rows) if before is None else _changed(before, after, hit, stored_rows)
         if row is not None:
             planned.append(row)
@@ -260,7 +262,8 @@ def _renamed(block: Block, given_out: frozenset[str]) -> Block:
 
 
 def _added(after: AppliedView, hit: tuple[str, ...], stored_rows: Callable[[str], int] | None) -> PlannedView:
-    return PlannedView(after.name, ADDED, ("view added",), NEW, _events(after, stored_rows), hit)
+    causes = ("view added",) if after.online else ("view added", "offline only: online=False")
+    return PlannedView(after.name, ADDED, causes, NEW, _events(after, stored_rows), hit)
 
 
 def _changed(
@@ -275,6 +278,8 @@ def _changed(
     if not causes and old == new:
         return None
     lost = tuple(block.id for block in before.blocks if block.id not in new)
+    if same_rows and old and not new:
+        return PlannedView(after.name, CHANGED, tuple(causes), DISCARDED, 0, hit, lost)
     if not same_rows or (old and not old & new):
         return PlannedView(after.name, CHANGED, tuple(causes), NEW, _events(after, stored_rows), hit, lost)
     if new <= old:
@@ -288,6 +293,12 @@ def _hit(view: str, before: Uses, after: Uses) -> tuple[str, ...]:
     """Services, of before or after, to which a view's features are not the same."""
     names = [*after, *(name for name in before if name not in after)]
     return tuple(name for name in names if _of(view, before.get(name, ())) != _of(view, after.get(name, ())))
+
+
+def _users(view: str, before: Uses, after: Uses) -> tuple[str, ...]:
+    """Services, of before or after, that use a view's features."""
+    names = [*after, *(name for name in before if name not in after)]
+    return tuple(name for name in names if _of(view, (*before.get(name, ()), *after.get(name, ()))))
 
 
 def _of(view: str, uses: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:

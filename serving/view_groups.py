@@ -81,7 +81,7 @@ def view_group(compiled: CompiledView, topic: str | None, applied_at: int) -> Vi
         "RecordIdentifierFeatureName": key,
         "EventTimeFeatureName": time,
         "FeatureDefinitions": [definitions[1], definitions[0], *definitions[2:]],
-        "OnlineStoreConfig": {"EnableOnlineStore": True},
+        "OnlineStoreConfig": {"EnableOnlineStore": view.online},
         "OfflineStoreConfig": {"S3StorageConfig": {"S3Uri": f"s3://twinbeam/{compiled.name}"}},
         "Description": view.description[:128],
         "Created": applied_at,

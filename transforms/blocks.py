@@ -17,7 +17,7 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
 
     A stored block stays as it is, whole, while the rows that it is folded from are the same and some feature still
     reads it; states that no such block holds, or not far enough back for every feature, get one new block per hop, so
-    that only they are backfilled.
+    that only they are backfilled. A view that is offline only has none.
 
     Args:
         view: the compiled view.
@@ -26,6 +26,8 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
     Returns:
         Blocks, stored ones first and in their order.
     """
+    if not view.online:
+        return ()
     columns = {f.column: f.dtype for f in view.features if f.kind == "latest" and f.column is not None}
     fitting = [
         block

@@ -80,6 +80,11 @@ class Selection:
             if isinstance(output.function, EncodedFeature):
                 output.function.check()
 
+    def offline_only(self) -> tuple[str, ...]:
+        """Names of the views needed that are offline only, each once."""
+        views = [output.view for output in self.needed() if output.view is not None]
+        return tuple(dict.fromkeys(view.name for view in views if not view.online))
+
     def artefacts(self) -> dict[str, str]:
         """Version of the artefact of each encoding among the outputs, by its name."""
         return {output.role: output.feature.artefact for output in self.outputs if output.feature.artefact}

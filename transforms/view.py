@@ -55,6 +55,11 @@ class CompiledView:
     probe: str
 
     @property
+    def online(self) -> bool:
+        """Whether its features are kept and read online."""
+        return self.view.online
+
+    @property
     def key_names(self) -> tuple[str, ...]:
         """Names of the key columns in its rows."""
         return self.keys.names

@@ -276,6 +276,7 @@ SCHEMAS: Mapping[str, Any] = {
         owner=_TEXT,
         tags=_BY_NAME,
         description=_TEXT,
+        online={"type": "boolean"},
         features={"type": "array", "items": _all_of(address=_TEXT, kind=_TEXT, type=_TEXT, description=_TEXT)},
     ),
     "Alias": _all_of(name=_TEXT, view=_TEXT, keys=_BY_NAME),
@@ -294,6 +295,7 @@ SCHEMAS: Mapping[str, Any] = {
         "properties": {
             **dict.fromkeys(("address", "kind", "type", "entity", "window", "owner", "description"), _TEXT),
             "fingerprint": _TEXT,
+            "online": {"type": "boolean"},
             "keys": _TEXTS,
             "roles": _TEXTS,
             "tags": _BY_NAME,

@@ -150,6 +150,7 @@ def _view(catalog: Catalog, name: str) -> dict[str, Any]:
         "owner": view.view.owner,
         "tags": dict(view.view.tags),
         "description": view.view.description,
+        "online": view.online,
         "features": [
             {
                 "address": feature.address,

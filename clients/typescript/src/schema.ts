@@ -238,6 +238,7 @@ export interface components {
                 [key: string]: string;
             };
             description: string;
+            online: boolean;
             features: {
                 address: string;
                 kind: string;
@@ -292,6 +293,7 @@ export interface components {
             owner?: string;
             description?: string;
             fingerprint: string;
+            online?: boolean;
             keys?: string[];
             roles?: string[];
             tags?: {

@@ -257,6 +257,8 @@ class SageMakerControl:
         served = self._store.served(group.name)
         if served is None or served.view != group.view or not self._store.taken_up(group):
             return CREATING
+        if not group.online:
+            return CREATED
         try:
             read(self._site.backend.reads.reader((group.view_name,)), group, [group.example])
         except (Problem, RequestError):
