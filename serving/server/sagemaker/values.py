@@ -6,6 +6,7 @@ whose own is `7.0`) is kept beside it, so that a client gets back what it has pu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -76,7 +77,7 @@ def moment(kind: str, text: str) -> int:
     if kind == FRACTIONAL:
         try:
             seconds = Decimal(text) if _NUMBER.fullmatch(text) else Decimal("nan")
-            time = int(seconds * 1_000_000 // 1)
+            time = math.floor(seconds * 1_000_000)
         except (InvalidOperation, ValueError, OverflowError):
             raise ValueError(f"{text!r} is no time: legal are seconds since the epoch, as in 1764590400.5") from None
     else:
