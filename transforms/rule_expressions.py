@@ -69,6 +69,12 @@ class RuleExpressions:
         return frozenset(self.widened).union(*(expression.columns for expression in expressions))
 
     @property
+    def texts(self) -> tuple[tuple[str, str, str], ...]:
+        """What there is to evaluate, as it was written: stage, column and SQL or type."""
+        written = [(what, name, e.text) for what, stage in self._stages() for name, e in stage.items()]
+        return (*written, *(("widened", name, str(kind)) for name, kind in self.widened.items()))
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to evaluate."""
         return not (self.select or self.widened or self.keys or self.predicate)

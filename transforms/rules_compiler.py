@@ -25,6 +25,8 @@ from transforms.sql import Expression, compile_sql
 from transforms.transformation import ROW, Transformation
 
 Made = TypeVar("Made")
+_MOST_PROVEN = 1_024
+_PROVEN: dict[tuple[object, ...], tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,8 @@ class _RulesCompiler:
 
     def _prove(self, rules: RuleExpressions, what: str, place: str, before: pa.Schema) -> None:
         """Proves expressions one stage's worth of columns at a time, on the columns that they read."""
-        read = [field for field in before if field.name in rules.reads] or [before.field(0)]
-        self._try(what, place, lambda: self._probe.extend(prove(rules.outcomes, pa.schema(read))))
+        read = pa.schema([field for field in before if field.name in rules.reads] or [before.field(0)])
+        self._try(what, place, lambda: self._probe.extend(_proven(rules, read)))
 
     def _try(self, what: str, place: str, make: Callable[[], Made]) -> Made | None:
         try:
@@ -219,3 +221,13 @@ class _RulesCompiler:
         index = self._schema.get_field_index(name)
         field = pa.field(name, kind)
         self._schema = self._schema.append(field) if index < 0 else self._schema.set(index, field)
+
+
+def _proven(rules: RuleExpressions, read: pa.Schema) -> tuple[str, ...]:
+    """What the generated rows give, proven once in a process for the same SQL over the same columns."""
+    key = rules.texts, tuple((field.name, str(field.type)) for field in read)
+    if key not in _PROVEN:
+        if len(_PROVEN) >= _MOST_PROVEN:
+            _PROVEN.clear()
+        _PROVEN[key] = prove(rules.outcomes, read)
+    return _PROVEN[key]
