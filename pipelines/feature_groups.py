@@ -24,7 +24,7 @@ from serving.tables import events_table
 
 _LOOK_SECONDS = 1.0
 _BETWEEN_SECONDS = 15.0
-_TAKING_UP_SECONDS = 60.0
+_TAKING_UP_SECONDS = 300.0
 _LOCK = ".lock"
 
 
