@@ -15,11 +15,12 @@ ENV JAVA_HOME=/opt/java/openjdk \
     PATH=/opt/java/openjdk/bin:$PATH \
     XDG_CACHE_HOME=/opt/twinbeam \
     PYTHONUNBUFFERED=1
-COPY LICENSE README.md pyproject.toml setup.py twinbeam.py /source/
+COPY LICENSE README.md pyproject.toml setup.py /source/
 COPY pipelines /source/pipelines
 COPY schemas /source/schemas
 COPY serving /source/serving
 COPY transforms /source/transforms
+COPY twinbeam /source/twinbeam
 RUN pip install --no-cache-dir '/source[pipeline,kafka,cassandra]' \
     && rm -rf /source \
     && ln -s /opt/twinbeam/twinbeam/jars/flink-* /opt/flink \

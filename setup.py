@@ -39,7 +39,7 @@ DEV = [
     "schemathesis>=4.0",
     "wheel>=0.43",
 ]
-FLOORS = ("pipelines", "serving", "transforms", "schemas")
+FLOORS = ("twinbeam", "pipelines", "serving", "transforms", "schemas")
 
 setup(
     name="twinbeam",
@@ -56,7 +56,6 @@ setup(
         "pipelines.dev": ["*.xml", "*.options", "*.properties"],
         "pipelines.flink": ["*.xml", "*.java"],
     },
-    py_modules=["twinbeam"],
     install_requires=CLIENT,
     extras_require={
         "define": DEFINE,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from schemas.errors import did_you_mean
+from schemas.type_texts import bare, members, split
 
 TIME = pa.timestamp("us", "UTC")
 PLAIN: dict[str, pa.DataType] = {
@@ -30,7 +31,6 @@ LEGAL = (*PLAIN, *WIDENED, *NESTED)
 MAX_PRECISION = 38
 
 _TEXTS: dict[pa.DataType, str] = {kind: text for text, kind in PLAIN.items()}
-_SPLIT = {"<": 1, "(": 1, ">": -1, ")": -1}
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -58,22 +58,13 @@ class Field:
             ValueError: the text is no type.
         """
         kind = parse_type(text)
-        plain = _bare(text)
+        plain = bare(text)
         return Field(name, plain, kind, plain[10:-1] if plain.startswith("timestamp(") else None)
 
     @property
     def children(self) -> tuple[Field, ...]:
         """Fields inside a nested type: the `element` of a list, the `value` of a map, the members of a struct."""
-        head, _, rest = self.text.partition("<")
-        inside = rest[:-1]
-        if head == "list":
-            return (Field.parse("element", inside),)
-        if head == "map":
-            return (Field.parse("value", inside.partition(",")[2]),)
-        if head == "struct":
-            members = (member.partition(":") for member in _split(inside))
-            return tuple(Field.parse(name, text) for name, _, text in members)
-        return ()
+        return tuple(Field.parse(name, text) for name, text in members(self.text))
 
 
 def parse_type(text: str) -> pa.DataType:
@@ -84,7 +75,7 @@ def parse_type(text: str) -> pa.DataType:
     Raises:
         ValueError: the text is no type; the message names the part at fault and the legal types.
     """
-    return _parse(_bare(str(text)))
+    return _parse(bare(str(text)))
 
 
 def type_text(dtype: pa.DataType) -> str:
@@ -135,35 +126,19 @@ def _decimal(text: str) -> pa.DataType:
 
 
 def _map(text: str) -> pa.DataType:
-    parts = _split(text[4:-1])
+    parts = split(text[4:-1])
     if len(parts) != 2 or parts[0] != "string":
         raise ValueError(f"{text!r} is no map: expected map<string,T>, keys are strings")
     return pa.map_(pa.string(), _parse(parts[1]))
 
 
 def _struct(text: str) -> pa.DataType:
-    members: dict[str, pa.DataType] = {}
-    for part in _split(text[7:-1]):
+    found: dict[str, pa.DataType] = {}
+    for part in split(text[7:-1]):
         name, colon, kind = part.partition(":")
         if not colon or not _MEMBER.fullmatch(name):
             raise ValueError(f"{part!r} in {text!r} is no member of a struct: expected name:T as in struct<a:T,b:U>")
-        if name in members:
+        if name in found:
             raise ValueError(f"{text!r} has two members named {name!r}")
-        members[name] = _parse(kind)
-    return pa.struct(list(members.items()))
-
-
-def _bare(text: str) -> str:
-    return "".join(text.split())
-
-
-def _split(text: str) -> list[str]:
-    """Parts of a text at the commas outside all brackets."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += _SPLIT.get(char, 0)
-        if char == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return parts
+        found[name] = _parse(kind)
+    return pa.struct(list(found.items()))

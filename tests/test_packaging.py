@@ -63,10 +63,10 @@ def test_the_wheel_holds_the_floors_and_nothing_else(wheel: Path) -> None:
         entry = archive.read("twinbeam-0.1.0.dist-info/entry_points.txt").decode()
         metadata = archive.read("twinbeam-0.1.0.dist-info/METADATA").decode()
         held = {name for name in archive.namelist() if name.endswith(".py")}
-        beside = {name for name in archive.namelist() if name.startswith(FLOORS)} - held
-    assert tops == {*FLOORS, "twinbeam.py", "twinbeam-0.1.0.dist-info"}
-    ours = {str(path.relative_to(ROOT)) for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
-    assert held == {*ours, "twinbeam.py"}
+        beside = {name for name in archive.namelist() if name.startswith((*FLOORS, "twinbeam/"))} - held
+    assert tops == {*FLOORS, "twinbeam", "twinbeam-0.1.0.dist-info"}
+    ours = {str(path.relative_to(ROOT)) for top in (*FLOORS, "twinbeam") for path in (ROOT / top).rglob("*.py")}
+    assert held == ours
     named = [*(ROOT / "pipelines" / "dev").iterdir(), *(ROOT / "pipelines" / "flink").iterdir()]
     assert beside == {str(path.relative_to(ROOT)) for path in named if path.is_file() and path.suffix != ".py"}
     assert len(beside) == 7
@@ -90,7 +90,7 @@ def test_the_base_import_is_thin(installed: Path, tmp_path: Path) -> None:
     done = python(code, tmp_path, installed)
     assert done.returncode == 0, done.stderr
     where, modules = done.stdout.splitlines()
-    assert where == str(installed / "twinbeam.py")
+    assert where == str(installed / "twinbeam" / "__init__.py")
     assert HEAVY.isdisjoint(printed(modules))
 
 

@@ -19,7 +19,7 @@ from serving.server.configuration import ServerConfiguration
 from serving.server.counters import Counters
 from serving.server.gate import Gate
 from serving.server.messages import Later, Request, Response, encode_json
-from serving.server.problems import CONTENT_TYPE, Problem, problem_of
+from serving.server.problems import CONTENT_TYPE, NOT_BEGUN, Problem, problem_of
 from serving.server.request_log import RequestLog
 from serving.server.routing import Answer, Queue, Route, Router
 from serving.server.tracing import Tracing
@@ -198,7 +198,7 @@ class Application:
         if work.gate is not None:
             work.gate.left()
         if done.cancelled():
-            self._end(work, self._failed(Problem(503, "the server ends", retry=1), work))
+            self._end(work, self._failed(Problem(503, "the server ends", retry=1, extra=NOT_BEGUN), work))
         else:
             self._end(work, done.result())
 
@@ -214,7 +214,7 @@ class Application:
     def _overdue(self, work: _Work) -> None:
         """Refuses a request since there are too many."""
         self._counters.shed(work.route.queue.value)
-        problem = Problem(503, "more is asked than this server can answer now", retry=1)
+        problem = Problem(503, "more is asked than this server can answer now", retry=1, extra=NOT_BEGUN)
         self._end(work, self._refused(problem, work.request, work.route))
 
     def _failed(self, error: Exception, work: _Work) -> Response:

@@ -15,7 +15,7 @@ import httptools
 
 from serving.server.configuration import ServerConfiguration
 from serving.server.messages import Request, Response
-from serving.server.problems import Problem
+from serving.server.problems import NOT_BEGUN, Problem
 
 MOST_HEADERS = 64 << 10
 MOST_NAMES = 128
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         host.connections.add(self)
         self._rest()
         if len(host.connections) > host.configuration.connections:
-            self._refuse(Problem(503, "the server has as many connections as it takes", retry=1))
+            self._refuse(Problem(503, "the server has as many connections as it takes", retry=1, extra=NOT_BEGUN))
 
     def connection_lost(self, error: Exception | None) -> None:
         """See `asyncio.Protocol`."""

@@ -18,6 +18,7 @@ from schemas.errors import (
 )
 
 CONTENT_TYPE = "application/problem+json"
+NOT_BEGUN = {"begun": False}  # In a problem: nothing was done for the request, so it may be sent again as it is.
 _BASE = "urn:twinbeam:problem:"
 _KINDS = {
     400: "bad-request",

@@ -117,7 +117,8 @@ class PushRoutes:
 
     def _check(self, events: int) -> None:
         if events > self._most:
-            raise Problem(413, f"a push has at most {self._most} events, this one has {events}", where="events")
+            told = f"a push has at most {self._most} events, this one has {events}"
+            raise Problem(413, told, where="events", extra={"limit": self._most})
 
     def _limit(self, request: Request) -> float:
         given = request.query.get("timeout", [None])[-1]
@@ -129,7 +130,10 @@ class PushRoutes:
             seconds = -1.0
         if not 0 < seconds <= self._wait:
             raise Problem(
-                400, f"{given!r} is not legal: give seconds, above 0 and up to {self._wait:g}", where="query timeout"
+                400,
+                f"{given!r} is not legal: give seconds, above 0 and up to {self._wait:g}",
+                where="query timeout",
+                extra={"limit": self._wait},
             )
         return seconds
 

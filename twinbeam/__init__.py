@@ -86,7 +86,7 @@ def _check_packages() -> None:
     Raises:
         ImportError: names the folder in the way.
     """
-    home = Path(__file__).resolve().parent
+    home = Path(__file__).resolve().parent.parent
     for package in _EXTRAS:
         found = importlib.util.find_spec(package)
         places = [Path(place).resolve() for place in (found.submodule_search_locations or ())] if found else []
