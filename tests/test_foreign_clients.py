@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +21,7 @@ import pytest
 from pipelines.platform import Platform
 from tests.faulty_proxy import BUSY, DROP, HALF, LONG, NOT_BEGUN, PAGE, STALL, faulty_proxy
 from tests.foreign_clients import Driver, ForeignClient, jvm, lacking, schema_of, typescript
-from tests.served import NOON, serving
+from tests.served import NOON, Server, serving
 
 pytestmark = pytest.mark.xdist_group("foreign_clients")
 KEY = "a-key-of-the-tests-of-clients"
@@ -115,9 +116,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
+def platform(folder: Path) -> Iterator[Platform]:
+    with Platform.open(folder) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
     with serving(folder) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")
@@ -218,14 +230,13 @@ def assert_answer(platform: Platform, driver: Driver, found: Any, features: Any,
     assert found["types"].keys() == values.keys()
 
 
-def test_values_of_every_type(driver: Driver, url: str, folder: Path) -> None:
+def test_values_of_every_type(driver: Driver, url: str, platform: Platform) -> None:
     users = [1, 2, 3, 4, 99, None]
     for features in ("everything", ["everything:large", "user_purchases"]):
         found = driver.result(url, "get", features, {"user_id": users}, {"now": {"$time": LATER}}, key=KEY)
-        with Platform.open(folder) as platform:
-            # A Date of JavaScript has no µs.
-            now = LATER.replace("000001", "000") if driver.language == "typescript" else LATER
-            assert_answer(platform, driver, found, features, {"user_id": users}, now=datetime.fromisoformat(now))
+        # A Date of JavaScript has no µs.
+        now = LATER.replace("000001", "000") if driver.language == "typescript" else LATER
+        assert_answer(platform, driver, found, features, {"user_id": users}, now=datetime.fromisoformat(now))
     statuses = driver.result(url, "get", "everything", {"user_id": users}, {"now": "latest"}, key=KEY)["statuses"]
     assert statuses["everything:large_sum_24h"][:2] == ["OVERFLOW", "PRESENT"]
     assert statuses["everything:tiny"] == [
@@ -238,26 +249,25 @@ def test_values_of_every_type(driver: Driver, url: str, folder: Path) -> None:
     ]
 
 
-def test_keys_and_request_values_of_every_type(driver: Driver, url: str, folder: Path) -> None:
+def test_keys_and_request_values_of_every_type(driver: Driver, url: str, platform: Platform) -> None:
     at = NOON + timedelta(microseconds=1)
     keys = {"code": [{"$bytes": "00fe"}, None], "day": ["2026-11-30"] * 2, "at": [at.isoformat(), at.isoformat()]}
     real = {"code": [b"\x00\xfe", None], "day": [NOON.date()] * 2, "at": [at, at]}
     request = {"amount": [{"$float": "NaN"}, {"$float": "-Infinity"}, 0.5], "note": [{"$bytes": "ff"}, None, None]}
     given = {"amount": [math.nan, -math.inf, 0.5], "note": [b"\xff", None, None]}
     users = [{"$int": str(2**62 + 1)}, 1, None]
-    with Platform.open(folder) as platform:
-        found = driver.result(url, "get", "places", keys, {"now": "latest"}, key=KEY)
-        assert_answer(platform, driver, found, "places", real, now="latest")
-        assert found["statuses"]["places:heat"] == ["PRESENT", "NOT_FOUND"]
-        asked = ["doubled", "everything:large"]
-        found = driver.result(url, "get", asked, {"user_id": users}, {"request": request, "now": "latest"}, key=KEY)
-        numbers = {"user_id": [2**62 + 1, 1, None]}
-        assert_answer(platform, driver, found, asked, numbers, request=given, now="latest")
+    found = driver.result(url, "get", "places", keys, {"now": "latest"}, key=KEY)
+    assert_answer(platform, driver, found, "places", real, now="latest")
+    assert found["statuses"]["places:heat"] == ["PRESENT", "NOT_FOUND"]
+    asked = ["doubled", "everything:large"]
+    found = driver.result(url, "get", asked, {"user_id": users}, {"request": request, "now": "latest"}, key=KEY)
+    numbers = {"user_id": [2**62 + 1, 1, None]}
+    assert_answer(platform, driver, found, asked, numbers, request=given, now="latest")
 
 
-def test_many_rows_are_several_requests_in_order(driver: Driver, url: str, folder: Path) -> None:
+def test_many_rows_are_several_requests_in_order(driver: Driver, url: str, platform: Platform) -> None:
     users = [number % 13 for number in range(120)]
-    with faulty_proxy(url, ["", BUSY, DROP]) as proxy, Platform.open(folder) as platform:
+    with faulty_proxy(url, ["", BUSY, DROP]) as proxy:
         found = driver.result(proxy.url, "get", "both", {"user_id": users}, {"now": "latest"}, key=KEY, chunk=50)
         assert_answer(platform, driver, found, "both", {"user_id": users}, now="latest")
     sent = [json.loads(asked.body) for asked in proxy.asked]
@@ -290,6 +300,16 @@ def test_reads_are_sent_again(driver: Driver, url: str) -> None:
     assert found["error"] == "Unreachable"
 
 
+def test_no_read_fails_while_workers_are_replaced(driver: Driver, server: Server) -> None:
+    said = server.err().count("other workers answer now")
+    server.hup()
+    while server.err().count("other workers answer now") == said:
+        assert server.process.poll() is None
+        assert driver.result(server.url, "gets", "both", {"user_id": [1]}, 5, key=KEY) == 1
+        time.sleep(0.2)
+    assert driver.result(server.url, "gets", "both", {"user_id": [1]}, 20, key=KEY) == 1
+
+
 def test_nothing_goes_on_past_the_deadline(driver: Driver, url: str) -> None:
     for call, given in (("gets", ("both", {"user_id": [1]}, 1)), ("push", ("purchases", [])), ("ready", ())):
         with faulty_proxy(url, [STALL] * 9) as proxy:
@@ -304,24 +324,23 @@ def test_nothing_goes_on_past_the_deadline(driver: Driver, url: str) -> None:
             assert driver.ask(proxy.url, "aborted", "both", {"user_id": [1]}, key=KEY)["message"] == "enough"
 
 
-def test_a_push_is_not_sent_twice(driver: Driver, url: str, folder: Path) -> None:
+def test_a_push_is_not_sent_twice(driver: Driver, url: str, platform: Platform) -> None:
     event = {"user_id": 70, "ts": NOON.isoformat(), "price": 1}
-    with Platform.open(folder) as platform:
-        (before,) = platform.broker.ends("purchases").values()
-        for fault, error in ((DROP, "Unreachable"), (HALF, "Unreachable"), (BUSY, "Unavailable")):
-            with faulty_proxy(url, [fault]) as proxy:
-                answer = driver.ask(proxy.url, "push", "purchases", [event], key=KEY, backoff=1)
-                assert (answer["error"], len(proxy.asked)) == (error, 1)
-        with faulty_proxy(url, [NOT_BEGUN]) as proxy:
-            pushed = driver.result(proxy.url, "push", "purchases", [event, event], key=KEY)
-        assert len(proxy.asked) == 2
-        (after,) = platform.broker.ends("purchases").values()
+    (before,) = platform.broker.ends("purchases").values()
+    for fault, error in ((DROP, "Unreachable"), (HALF, "Unreachable"), (BUSY, "Unavailable")):
+        with faulty_proxy(url, [fault]) as proxy:
+            answer = driver.ask(proxy.url, "push", "purchases", [event], key=KEY, backoff=1)
+            assert (answer["error"], len(proxy.asked)) == (error, 1)
+    with faulty_proxy(url, [NOT_BEGUN]) as proxy:
+        pushed = driver.result(proxy.url, "push", "purchases", [event, event], key=KEY)
+    assert len(proxy.asked) == 2
+    (after,) = platform.broker.ends("purchases").values()
     assert pushed["events"] == 2
     assert list(pushed["lanes"].values()) == [after - 1]
     assert after - before == 3  # One of the half answer, two of the last.
 
 
-def test_a_push_can_be_read_when_it_returns(driver: Driver, url: str, folder: Path) -> None:
+def test_a_push_can_be_read_when_it_returns(driver: Driver, url: str, platform: Platform) -> None:
     user = 1_000 + LANGUAGES.index(driver.language)
     thing = {
         "large": {"$int": str(2**63 - 1)}, "real": {"$float": "-Infinity"}, "half": {"$float": "NaN"}, "text": 'a"\n',
@@ -331,14 +350,13 @@ def test_a_push_can_be_read_when_it_returns(driver: Driver, url: str, folder: Pa
     event = {"user_id": user, "ts": {"$time": "2026-11-30T12:00:00Z"}, **thing}
     early = driver.ask(url, "push", "things", [{**event, "user_id": user + 10}], {"wait": 50}, key=KEY)
     assert (early["error"], early["events"], len(early["lanes"])) == ("NotYetServed", 1, 1)
-    with Platform.open(folder) as platform:
-        streaming = threading.Thread(target=platform.run_stream, kwargs={"until": 6.0})
-        streaming.start()
-        pushed = driver.result(url, "push", "things", [event], {"wait": 10_000}, key=KEY)
-        found = driver.result(url, "get", "everything", {"user_id": [user]}, {"now": "latest"}, key=KEY)
-        streaming.join()
-        assert (pushed["events"], pushed["served"]) == (1, True)
-        assert_answer(platform, driver, found, "everything", {"user_id": [user]}, now="latest")
+    streaming = threading.Thread(target=platform.run_stream, kwargs={"until": 6.0})
+    streaming.start()
+    pushed = driver.result(url, "push", "things", [event], {"wait": 10_000}, key=KEY)
+    found = driver.result(url, "get", "everything", {"user_id": [user]}, {"now": "latest"}, key=KEY)
+    streaming.join()
+    assert (pushed["events"], pushed["served"]) == (1, True)
+    assert_answer(platform, driver, found, "everything", {"user_id": [user]}, now="latest")
     assert_same([-math.inf], found["values"]["everything:real"], driver)
     assert_same([b"\x00\xff"], found["values"]["everything:raw"], driver)
 
@@ -395,10 +413,9 @@ def test_the_page_has_what_the_client_sends_and_reads(built: ForeignClient, driv
             assert kind == "any" or kind in of, f"{name}.{member}"
 
 
-def test_the_example_of_the_documentation(built: ForeignClient, url: str, folder: Path) -> None:
+def test_the_example_of_the_documentation(built: ForeignClient, url: str, platform: Platform) -> None:
     printed = built.run_example({"TWINBEAM_URL": url, "TWINBEAM_KEY": KEY})
-    with Platform.open(folder) as platform:
-        values = platform.get("user_purchases", {"user_id": [7, 8]}, now="latest").to_dict()
+    values = platform.get("user_purchases", {"user_id": [7, 8]}, now="latest").to_dict()
     first, *others = printed.splitlines()
     assert f"{values['user_purchases:price_sum_24h'][0]}"[:10] in first
     assert others == [

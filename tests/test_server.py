@@ -93,6 +93,13 @@ def test_rows_are_the_columns_turned(client: httpx.Client) -> None:
     assert (rows["as_of"], rows["fingerprint"]) == (columns["as_of"], columns["fingerprint"])
     bare = read(client, "both", {"user_id": 1}, now=LATER, include=[])
     assert set(bare) == {"values", "as_of", "fingerprint"}
+    for orient in ("columns", "rows"):
+        typed = read(
+            client, ["person:tags", "burden"], {"user_id": 1, "amount": "NaN"}, include=["types"], orient=orient
+        )
+        assert typed["types"] == {
+            "user_id": "int64", "amount": "float64", "person:tags": "list<float64>", "burden:ratio": "float64",
+        }  # fmt: skip
     assert bare["values"]["user_id"] == [1]
 
 

@@ -2,6 +2,7 @@ package twinbeam.client;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
+import java.net.URI;
 import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.nio.charset.StandardCharsets;
@@ -48,7 +49,7 @@ public final class Client {
         private HttpClient http;
 
         private Builder(String url) {
-            this.url = url.replaceFirst("/+$", "");
+            this.url = URI.create(url).toString().replaceFirst("/+$", "");
         }
 
         /** Key or token, sent as Authorization: Bearer. */

@@ -21,6 +21,7 @@ import java.util.Map;
  * @param roles other names of its view
  * @param upstream what it is made of
  * @param downstream what is made of it
+ * @param online whether it is read online
  */
 public record Feature(
         String address,
@@ -36,4 +37,5 @@ public record Feature(
         String fingerprint,
         List<String> roles,
         List<String> upstream,
-        List<String> downstream) {}
+        List<String> downstream,
+        boolean online) {}
