@@ -30,11 +30,11 @@ class DefinitionWatch:
         tell: called once, with nothing, when `found` is there.
 
     Attributes:
-        found: the project with the definitions applied now, or None.
+        found: the project with the definitions applied now, and the deployment that they are, or None.
     """
 
     def __init__(self, project: Project, deployment: Deployment, tell: Callable[[], None]) -> None:
-        self.found: Project | None = None
+        self.found: tuple[Project, Deployment] | None = None
         self._project, self._deployment, self._tell = project, deployment, tell
         self._version = deployment.version
         self._over = threading.Event()
@@ -61,10 +61,12 @@ class DefinitionWatch:
             if version == self._version or looks % LOOKS_BETWEEN_TRIES:
                 continue
             try:
-                if Deployment.load(self._project.offline).views == self._deployment.views:
+                deployment = Deployment.load(self._project.offline)
+                if deployment.views == self._deployment.views:
                     self._version = refused = version
                     continue
-                self.found = self._ready()
+                project = self._project.again()
+                self.found = project, project.checked(deployment)
             except TwinbeamError as error:
                 if version != refused:
                     lines = "; ".join(str(error).splitlines())
@@ -73,8 +75,3 @@ class DefinitionWatch:
                 continue
             self._tell()
             return
-
-    def _ready(self) -> Project:
-        project = self._project.again()
-        project.checked_deployment()
-        return project

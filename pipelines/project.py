@@ -94,7 +94,17 @@ class Project:
             RequestError: the definitions are not applied as they are now.
             DefinitionChanged: an engine was upgraded and computes something else now.
         """
-        deployment = Deployment.load(self.offline)
+        return self.checked(Deployment.load(self.offline))
+
+    def checked(self, deployment: Deployment) -> Deployment:
+        """A deployment, if it is what the definitions say.
+
+        Whoever reads definitions anew while others apply loads it before he reads them: no view of it is missing then.
+
+        Raises:
+            RequestError: as of `checked_deployment`.
+            DefinitionChanged: as of `checked_deployment`.
+        """
         deployment.check_applied(self.catalog)
         deployment.check_engine(self.catalog)
         return deployment

@@ -159,8 +159,9 @@ class ProjectBackend:
             applied = self._applied
             if Deployment.newest(applied.project.offline) == applied.version:
                 return
+            deployment = Deployment.load(applied.project.offline)
             project = applied.project.again()
-            following = AppliedProject(project, project.checked_deployment(), self._counters)
+            following = AppliedProject(project, project.checked(deployment), self._counters)
             self._applied = following
             self._left.append((time.monotonic(), applied))
         LOG.warning("definitions of version %d are served now", following.version)

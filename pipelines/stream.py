@@ -110,9 +110,8 @@ class Stream:
                 if grown:
                     note(project.out, "a topic has new partitions; the stream goes on with them")
                 if watch.found is not None:
-                    project, together = watch.found, False
+                    (project, deployment), together = watch.found, False
                     opened.callback(project.close)
-                    deployment = project.checked_deployment()
                     self._views = _still_there(self._views, project)
                     note(project.out, f"took up the definitions applied as version {deployment.version}")
         report = RunReport.joined(self._reports, (clock.elapsed() - begun) / 1e6)
