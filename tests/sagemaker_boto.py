@@ -12,13 +12,16 @@ from botocore import UNSIGNED  # type: ignore[import-not-found]
 from botocore.config import Config  # type: ignore[import-not-found]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-not-found]
 
+READ_SECONDS = 300
+
 
 @cache
 def client(service: str, key: str | None, secret: str | None, token: str | None) -> Any:
     """Client of a service; without a key it signs nothing."""
-    if key is None:
-        return boto3.client(service, config=Config(signature_version=UNSIGNED))
-    return boto3.client(service, aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+    config = Config(signature_version="v4" if key else UNSIGNED, read_timeout=READ_SECONDS)
+    return boto3.client(
+        service, config=config, aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token
+    )
 
 
 def call(service: str, operation: str, arguments: dict[str, Any], credentials: list[str | None]) -> Any:

@@ -18,7 +18,7 @@ from sagemaker.feature_store.feature_group import (  # type: ignore[import-not-f
     IngestionError,
 )
 from sagemaker.feature_store.feature_store import FeatureStore  # type: ignore[import-not-found]
-from sagemaker.feature_store.inputs import FeatureParameter  # type: ignore[import-not-found]
+from sagemaker.feature_store.inputs import FeatureParameter, Identifier  # type: ignore[import-not-found]
 from sagemaker.session import Session  # type: ignore[import-not-found]
 
 ROLE = "arn:aws:iam::123456789012:role/notebook"
@@ -74,9 +74,7 @@ def notebook(table: Path, name: str, identifiers: list[str]) -> dict[str, Any]:
             value: runtime.get_record(FeatureGroupName=name, RecordIdentifierValueAsString=value).get("Record")
             for value in identifiers
         },
-        "batch": FeatureStore(session).batch_get_record(
-            [{"FeatureGroupName": name, "RecordIdentifiersValueAsString": identifiers, "FeatureNames": ["origin"]}]
-        )["Records"],
+        "batch": FeatureStore(session).batch_get_record([Identifier(name, identifiers, ["origin"])])["Records"],
         "groups": [
             each["FeatureGroupName"] for each in FeatureStore(session).list_feature_groups()["FeatureGroupSummaries"]
         ],

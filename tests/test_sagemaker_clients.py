@@ -1,0 +1,433 @@
+"""SageMaker's Feature Store: boto3, unmodified, asks a real server of ours, over SQLite and over Cassandra."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.sagemaker_clients import (
+    START,
+    Boto,
+    Deployment,
+    Refused,
+    create,
+    definition,
+    delete,
+    deployed,
+    features,
+    installed,
+    offline,
+    record,
+    refused,
+    text,
+    until,
+    values,
+)
+from tests.servers import drop_keyspaces
+
+pytestmark = pytest.mark.xdist_group("sagemaker")
+SEED = int(os.environ.get("TWINBEAM_SOAK_SEED", "1"))
+SQLITE = pytest.mark.parametrize("deployment", ["sqlite"], indirect=True)
+LISTS = [
+    {"FeatureName": "customer", "FeatureType": "Integral"},
+    {"FeatureName": "seen", "FeatureType": "Fractional"},
+    {"FeatureName": "pages", "FeatureType": "String", "CollectionType": "List"},
+    {"FeatureName": "days", "FeatureType": "Integral", "CollectionType": "Set"},
+    {
+        "FeatureName": "taste",
+        "FeatureType": "Fractional",
+        "CollectionType": "Vector",
+        "CollectionConfig": {"VectorConfig": {"Dimension": 3}},
+    },
+]
+GROUPS = [
+    definition("g-orders", Description="Orders", Tags=[{"Key": "team", "Value": "crm"}]),
+    definition("g-brief", OnlineStoreConfig={"EnableOnlineStore": True, "TtlDuration": {"Unit": "Days", "Value": 1}}),
+    definition("g-lists", FeatureDefinitions=LISTS),
+    definition("g-cold", OnlineStoreConfig={"EnableOnlineStore": False}),
+]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "cassandra"])
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A server that asks for no credentials, with the groups above."""
+    python, folder = installed(), tmp_path_factory.mktemp("sagemaker") / "shop"
+    if request.param == "sqlite":
+        with deployed(python, folder, "", guarded=False) as found:
+            create(found.boto, *GROUPS)
+            yield found
+        return
+    cassandra, keyspace = request.getfixturevalue("cassandra"), f"t{uuid.uuid4().hex[:12]}"
+    online = {"hosts": cassandra.hosts, "keyspace": keyspace, "commit_log_window": "200ms"}
+    settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in online.items())
+    settings = f'[online]\nstore = "cassandra"\n[online.cassandra]\n{settings}'
+    try:
+        with deployed(python, folder, settings, guarded=False) as found:
+            create(found.boto, *GROUPS)
+            yield found
+    finally:
+        drop_keyspaces(cassandra, keyspace)
+
+
+@pytest.fixture
+def boto(deployment: Deployment) -> Boto:
+    return deployment.boto
+
+
+def test_groups_are_described_and_listed(boto: Boto) -> None:
+    told = boto.control("describe_feature_group", FeatureGroupName="g-orders")
+    asked = GROUPS[0]
+    for name in ("FeatureDefinitions", "RecordIdentifierFeatureName", "EventTimeFeatureName", "RoleArn", "Description"):
+        assert told[name] == asked[name]
+    assert told["OfflineStoreConfig"]["S3StorageConfig"]["S3Uri"] == "s3://bucket/features"
+    assert told["OnlineStoreConfig"] == asked["OnlineStoreConfig"]
+    assert told["FeatureGroupArn"].endswith(":feature-group/g-orders")
+    assert boto.control("describe_feature_group", FeatureGroupName=told["FeatureGroupArn"]) == told
+    assert boto.control("describe_feature_group", FeatureGroupName="g-lists")["FeatureDefinitions"] == LISTS
+    assert boto.control("list_tags", ResourceArn=told["FeatureGroupArn"])["Tags"] == asked["Tags"]
+    again = refused(boto.control, "create_feature_group", **definition("g-orders", Description="Others"))
+    assert (again.kind, again.status) == ("ResourceInUse", 400)
+    pages = boto.control(
+        "list_feature_groups*",
+        NameContains="g-",
+        SortBy="Name",
+        SortOrder="Descending",
+        PaginationConfig={"PageSize": 3},
+    )
+    found = [[each["FeatureGroupName"] for each in page["FeatureGroupSummaries"]] for page in pages]
+    assert found == [["g-orders", "g-lists", "g-cold"], ["g-brief"]]
+    assert pages[0]["FeatureGroupSummaries"][0]["FeatureGroupStatus"] == "Created"
+    by_age = boto.control("list_feature_groups", NameContains="g-", SortBy="CreationTime", SortOrder="Ascending")
+    listed = by_age["FeatureGroupSummaries"]
+    assert [each["FeatureGroupName"] for each in listed] == [each["FeatureGroupName"] for each in GROUPS]
+    assert [each["CreationTime"] for each in listed] == sorted(each["CreationTime"] for each in listed)
+    assert abs(datetime.now(UTC).timestamp() - listed[0]["CreationTime"]) < 3600
+    later = listed[-1]["CreationTime"] + 3600
+    assert boto.control("list_feature_groups", CreationTimeAfter=later)["FeatureGroupSummaries"] == []
+
+
+@SQLITE
+def test_the_life_of_a_group(boto: Boto) -> None:
+    (told,) = create(boto, definition("life"))
+    boto.put("life", record("a"))
+    addition = {"FeatureName": "age", "FeatureType": "Integral"}
+    updated = boto.control("update_feature_group", FeatureGroupName="life", FeatureAdditions=[addition])
+    assert updated == {"FeatureGroupArn": told["FeatureGroupArn"]}
+
+    def described() -> Any:
+        return boto.control("describe_feature_group", FeatureGroupName="life")
+
+    until(lambda: described()["LastUpdateStatus"]["Status"] == "Successful")
+    assert described()["FeatureDefinitions"] == [*told["FeatureDefinitions"], addition]
+    boto.put("life", record("b", age="33"))
+    until(lambda: boto.record("life", "b") == record("b", age="33"))
+    until(lambda: boto.record("life", "a") == record("a"))
+    feature = {"FeatureGroupName": "life", "FeatureName": "age"}
+    parameters = [{"Key": "unit", "Value": "year"}, {"Key": "pii", "Value": "yes"}]
+    boto.control("update_feature_metadata", Description="In years", ParameterAdditions=parameters, **feature)
+    boto.control("update_feature_metadata", ParameterRemovals=["pii"], **feature)
+    about = boto.control("describe_feature_metadata", **feature)
+    assert (about["FeatureType"], about["Description"]) == ("Integral", "In years")
+    assert about["Parameters"] == [{"Key": "unit", "Value": "year"}]
+    boto.control("delete_feature_group", FeatureGroupName="life")
+    until(lambda: gone(boto, "life"))
+    assert refused(boto.runtime, "list_records", FeatureGroupName="life").kind == "ResourceNotFound"
+    create(boto, definition("life"))
+    boto.put("life", record("c"))
+    assert [boto.record("life", name) for name in ("b", "c")] == [None, record("c")]
+
+
+def gone(boto: Boto, name: str) -> bool:
+    """Whether there is no group of a name any more."""
+    try:
+        status = boto.control("describe_feature_group", FeatureGroupName=name)["FeatureGroupStatus"]
+    except Refused as error:
+        if error.kind != "ResourceNotFound":
+            raise
+        return True
+    assert status == "Deleting"
+    return False
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"RecordIdentifierFeatureName": "nobody"}, "nobody"),
+        ({"EventTimeFeatureName": "visits"}, "visits"),
+        ({"OnlineStoreConfig": {"EnableOnlineStore": False}, "OfflineStoreConfig": None}, "StoreConfig"),
+        ({"FeatureDefinitions": [{"FeatureName": "write_time", "FeatureType": "String"}]}, "write_time"),
+        ({"FeatureDefinitions": [{"FeatureName": "a", "FeatureType": "Double"}]}, "FeatureType"),
+        ({"FeatureGroupName": "b" * 65}, "FeatureGroupName"),
+        ({"FeatureGroupName": "bad_"}, "FeatureGroupName"),
+    ],
+)
+@SQLITE
+def test_a_bad_group_is_refused(boto: Boto, changes: Mapping[str, Any], named: str) -> None:
+    asked = {name: value for name, value in definition("bad", **changes).items() if value is not None}
+    if len(asked["FeatureDefinitions"]) == 1:
+        asked["FeatureDefinitions"] += definition("bad")["FeatureDefinitions"]
+    error = refused(boto.control, "create_feature_group", **asked)
+    assert (error.code, error.status) == ("ValidationException", 400)
+    assert named in error.text
+    assert boto.control("list_feature_groups", NameContains="ba")["FeatureGroupSummaries"] == []
+
+
+def test_records_are_put_and_got(boto: Boto) -> None:
+    arn = boto.control("describe_feature_group", FeatureGroupName="g-orders")["FeatureGroupArn"]
+    boto.put("g-orders", record("put", city='Zoë\'s \U0001f600 "inn"\n'))
+    assert boto.record("g-orders", "put") == record("put", city='Zoë\'s \U0001f600 "inn"\n')
+    some = boto.record(arn, "put", FeatureNames=["spent", "customer"])
+    assert some == {"spent": "2.5", "customer": "put"}
+    assert boto.runtime("get_record", FeatureGroupName="g-orders", RecordIdentifierValueAsString="nobody") == {}
+    # A put is of the whole record: what it does not tell is no more.
+    boto.put(arn, {"customer": "put", "seen": text(START + timedelta(seconds=1)), "visits": "8"})
+    assert boto.record("g-orders", "put") == {"customer": "put", "seen": "2025-03-01T12:00:01.000Z", "visits": "8"}
+    extremes: dict[str, Any] = {"seen": "2025-03-01T12:00:00Z", "visits": str(-(2**63)), "spent": "-1e-300"}
+    odd = [record(identifier, **extremes) for identifier in ("Zoë/ü 1+&~*%2F", "a=b?c#d", "x" * 500, "..", "\n")]
+    entries = [{"FeatureGroupName": arn, "Record": features(row)} for row in odd]
+    assert boto.runtime("batch_write_record", Entries=entries) == {"Errors": [], "UnprocessedEntries": []}
+    assert [boto.record("g-orders", row["customer"]) for row in odd] == odd
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"visits": "1.5"}, "visits"),
+        ({"visits": str(2**63)}, "visits"),
+        ({"spent": "much"}, "spent"),
+        ({"nope": "1"}, "nope"),
+        ({"visits": ["1"]}, "visits"),
+        ({"seen": "yesterday"}, "seen"),
+        ({"seen": None}, "seen"),
+        ({"customer": None}, "customer"),
+        ({"customer": ""}, "customer"),
+    ],
+)
+@SQLITE
+def test_a_bad_record_is_refused(boto: Boto, changes: dict[str, Any], named: str) -> None:
+    bad = {name: value for name, value in (record("bad") | changes).items() if value is not None}
+    error = refused(boto.runtime, "put_record", FeatureGroupName="g-orders", Record=features(bad))
+    assert (error.kind, error.code, error.status) == ("ValidationError", "ValidationError", 400)
+    assert named in error.text
+    assert boto.record("g-orders", "bad") is None
+
+
+def test_collections_and_times_as_numbers(boto: Boto) -> None:
+    small = {"customer": "2", "seen": "1740830400", "pages": [], "taste": ["0", "1", "2.50"]}
+    boto.put("g-lists", small)
+    assert boto.record("g-lists", "2") == small
+    whole = {"customer": "1", "seen": "1740830400.5", "pages": ["b", "a", "b"], "days": ["3", "1"]}
+    boto.put("g-lists", whole | {"taste": ["0.5", "-1.0", "2.0"]})
+    found = boto.record("g-lists", "1")
+    assert found is not None
+    assert (found.pop("taste"), sorted(found.pop("days"))) == (["0.5", "-1.0", "2.0"], ["1", "3"])
+    assert found == {"customer": "1", "seen": "1740830400.5", "pages": ["b", "a", "b"]}
+    for name, value in (("taste", ["0.5"]), ("days", ["x"]), ("pages", "a")):
+        error = refused(boto.put, "g-lists", whole | {"taste": ["1.0", "1.0", "1.0"], name: value})
+        assert error.kind == "ValidationError"
+        assert name in error.text
+
+
+def test_only_a_greater_event_time_replaces(deployment: Deployment, boto: Boto) -> None:
+    rng = random.Random(SEED)
+    identifiers = [f"order{number}" for number in range(6)]
+    seconds = (0, 1, 1.5, 2, 2, 0.5, 1)
+    writes = [(identifier, second, rng.random() < 0.2) for identifier in identifiers for second in seconds]
+    rng.shuffle(writes)
+    expected: dict[str, tuple[float, dict[str, Any] | None]] = {}
+    waiting: list[dict[str, Any]] = []
+
+    def write_waiting() -> None:
+        if waiting:
+            answer = boto.runtime("batch_write_record", Entries=waiting)
+            assert answer == {"Errors": [], "UnprocessedEntries": []}
+            waiting.clear()
+
+    for number, (identifier, second, deleted) in enumerate(writes):
+        row = record(identifier, second, visits=str(number))
+        if not deleted and rng.random() < 0.7:
+            waiting.append({"FeatureGroupName": "g-orders", "Record": features(row)})
+        else:
+            write_waiting()
+            if deleted:
+                delete(boto, "g-orders", identifier, second)
+            else:
+                boto.put("g-orders", row)
+        if identifier not in expected or second > expected[identifier][0]:
+            expected[identifier] = second, None if deleted else row
+    write_waiting()
+    live = {identifier: row for identifier, (_, row) in expected.items() if row is not None}
+    asked = {"FeatureGroupName": "g-orders", "RecordIdentifiersValueAsString": identifiers}
+    answer = boto.runtime("batch_get_record", Identifiers=[asked])
+    found = {each["RecordIdentifierValueAsString"]: values(each["Record"]) for each in answer["Records"]}
+    assert found == live, f"seed {SEED}"
+    kept = offline(deployment, "g-orders", len(writes), "order")
+    assert sorted(kept.select("customer", "seen", "is_deleted").rows()) == sorted(
+        (identifier, text(START + timedelta(seconds=second)), deleted) for identifier, second, deleted in writes
+    )
+
+
+def test_records_are_deleted_softly_and_hard(deployment: Deployment, boto: Boto) -> None:
+    for identifier in ("del-soft", "del-hard"):
+        boto.put("g-orders", record(identifier, 5))
+    delete(boto, "g-orders", "del-soft", 4)
+    assert boto.record("g-orders", "del-soft") == record("del-soft", 5)
+    delete(boto, "g-orders", "del-soft", 6)
+    assert boto.record("g-orders", "del-soft") is None
+    # The tombstone keeps its time.
+    boto.put("g-orders", record("del-soft", 5.5))
+    assert boto.record("g-orders", "del-soft") is None
+    late = refused(delete, boto, "g-orders", "del-hard", 4, DeletionMode="HardDelete")
+    assert (late.kind, late.status) == ("ValidationError", 400)
+    assert "EventTime" in late.text
+    assert boto.record("g-orders", "del-hard") == record("del-hard", 5)
+    delete(boto, "g-orders", "del-hard", 6, DeletionMode="HardDelete")
+    assert boto.record("g-orders", "del-hard") is None
+    delete(boto, "g-orders", "del-none", 3600)
+    boto.put("g-orders", record("del-soft", 7))
+    assert boto.record("g-orders", "del-soft") == record("del-soft", 7)
+    kept = offline(deployment, "g-orders", 8, "del-")
+    expected = [
+        *(("del-soft", 5, False), ("del-soft", 4, True), ("del-soft", 6, True), ("del-soft", 5.5, False)),
+        *(("del-soft", 7, False), ("del-hard", 5, False), ("del-hard", 6, True), ("del-none", 3600, True)),
+    ]
+    assert set(kept.select("customer", "seen", "is_deleted", "visits", "spent", "city").rows()) == {
+        (identifier, text(START + timedelta(seconds=second)), gone, *((None,) * 3 if gone else (7, 2.5, "Ulm")))
+        for identifier, second, gone in expected
+    }
+    hours = kept.select(pl.format("{}-{}-{}T{}", *(pl.col(each).cast(pl.String).str.zfill(2) for each in PARTS)))
+    assert hours.to_series().to_list() == kept["seen"].str.slice(0, 13).to_list()
+    assert kept.select((pl.col("api_invocation_time") <= pl.col("write_time")).all()).item()
+
+
+PARTS = ("year", "month", "day", "hour")
+
+
+def test_records_expire(boto: Boto) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    before = {"seen": text(now - timedelta(days=2))}
+    boto.put("g-brief", record("a", seen=text(now - timedelta(seconds=60))))
+    boto.put("g-brief", record("old") | before)
+    boto.put("g-brief", record("long") | before, TtlDuration={"Unit": "Weeks", "Value": 1})
+    expected = {"a": now - timedelta(seconds=60) + timedelta(days=1), "old": None, "long": now + timedelta(days=5)}
+    for identifier, moment in expected.items():
+        asked = {"FeatureGroupName": "g-brief", "RecordIdentifierValueAsString": identifier}
+        answer = boto.runtime("get_record", ExpirationTimeResponse="Enabled", **asked)
+        assert ("Record" in answer) == (moment is not None)
+        assert "ExpiresAt" not in boto.runtime("get_record", **asked)
+        if moment is not None:
+            assert datetime.fromisoformat(answer["ExpiresAt"]) == moment
+    boto.put("g-brief", record("a", seen=text(datetime.now(UTC))), TtlDuration={"Unit": "Seconds", "Value": 3})
+    # What it replaced, which would live for a day, does not come back.
+    until(lambda: boto.record("g-brief", "a") is None)
+    both = {"FeatureGroupName": "g-brief", "RecordIdentifiersValueAsString": ["a", "long"]}
+    answer = boto.runtime("batch_get_record", Identifiers=[both], ExpirationTimeResponse="Enabled")
+    assert [each["RecordIdentifierValueAsString"] for each in answer["Records"]] == ["long"]
+    assert datetime.fromisoformat(answer["Records"][0]["ExpiresAt"]) == expected["long"]
+
+
+def test_many_records_of_many_groups_at_once(boto: Boto) -> None:
+    arn = boto.control("describe_feature_group", FeatureGroupName="g-orders")["FeatureGroupArn"]
+    now = text(datetime.now(UTC))
+    rows = {f"many{number}": record(f"many{number}", seen=now, visits=str(number)) for number in range(10)}
+    entries = [
+        {"FeatureGroupName": name, "Record": features(row)} for row in rows.values() for name in ("g-orders", "g-brief")
+    ]
+    bad = {"FeatureGroupName": "g-orders", "Record": features(record("bad", visits="many"))}
+    answer = boto.runtime("batch_write_record", Entries=[*entries, bad])
+    assert answer["UnprocessedEntries"] == []
+    assert [(each["Entry"], each["ErrorCode"]) for each in answer["Errors"]] == [(bad, "ValidationError")]
+    assert "visits" in answer["Errors"][0]["ErrorMessage"]
+    asked = [
+        {"FeatureGroupName": arn, "RecordIdentifiersValueAsString": [*rows, "many10", "many11"]},
+        {"FeatureGroupName": "g-brief", "RecordIdentifiersValueAsString": ["many3"], "FeatureNames": ["visits"]},
+        {"FeatureGroupName": "nope", "RecordIdentifiersValueAsString": ["many1"]},
+    ]
+    answer = boto.runtime("batch_get_record", Identifiers=asked)
+    found = {
+        (each["FeatureGroupName"], each["RecordIdentifierValueAsString"]): values(each["Record"])
+        for each in answer["Records"]
+    }
+    assert found == {(arn, name): row for name, row in rows.items()} | {("g-brief", "many3"): {"visits": "3"}}
+    errors = [(each["FeatureGroupName"], each["ErrorCode"]) for each in answer["Errors"]]
+    assert (errors, answer["UnprocessedIdentifiers"]) == ([("nope", "ResourceNotFound")], [])
+    too_many = [{"FeatureGroupName": "g-orders", "RecordIdentifiersValueAsString": ["x"] * 101}]
+    assert refused(boto.runtime, "batch_get_record", Identifiers=too_many).kind == "ValidationError"
+    assert refused(boto.runtime, "batch_write_record", Entries=entries * 2).kind == "ValidationError"
+
+
+def test_records_are_listed(boto: Boto) -> None:
+    rows = [{"customer": str(number), "seen": "1740830400.0", "pages": ["a"]} for number in range(100, 107)]
+    entries = [{"FeatureGroupName": "g-lists", "Record": features(row)} for row in rows]
+    assert boto.runtime("batch_write_record", Entries=entries)["Errors"] == []
+    gone = {"FeatureGroupName": "g-lists", "RecordIdentifierValueAsString": "103", "EventTime": "1740830401.0"}
+    assert boto.runtime("delete_record", **gone) == {}
+
+    def listed(**switches: Any) -> list[str]:
+        pages: list[list[str]] = []
+        token: dict[str, str] = {}
+        while not pages or token:
+            page = boto.runtime("list_records", FeatureGroupName="g-lists", MaxResults=4, **switches, **token)
+            pages.append(page["RecordIdentifiers"])
+            token = {"NextToken": page["NextToken"]} if page.get("NextToken") else {}
+        assert max(map(len, pages)) <= 4
+        return sorted(each for each in chain.from_iterable(pages) if len(each) == 3)
+
+    until(lambda: listed() == ["100", "101", "102", "104", "105", "106"])
+    assert listed(IncludeSoftDeletedRecords=True) == [row["customer"] for row in rows]
+
+
+def test_a_record_is_updated(boto: Boto) -> None:
+    def update(identifier: str, **changes: Any) -> Any:
+        asked = {"FeatureGroupName": "g-orders", "RecordIdentifierValueAsString": identifier}
+        return boto.runtime("update_record", Features=features(changes), **asked)
+
+    boto.put("g-orders", record("upd", 5))
+    assert update("upd", city="Bonn") == {}
+    assert boto.record("g-orders", "upd") == record("upd", 5, city="Bonn")
+    update("upd", visits="9", seen=text(START + timedelta(seconds=6)))
+    assert boto.record("g-orders", "upd") == record("upd", 6, city="Bonn", visits="9")
+    old = refused(update, "upd", visits="1", seen=text(START))
+    assert (old.kind, old.status) == ("ConflictException", 409)
+    assert refused(update, "upd-none", visits="1").kind == "ResourceNotFound"
+    delete(boto, "g-orders", "upd", 7)
+    assert refused(update, "upd", visits="1").kind == "ResourceNotFound"
+
+
+def test_a_put_goes_to_the_stores_that_it_names(deployment: Deployment, boto: Boto) -> None:
+    for store in ("OnlineStore", "OfflineStore"):
+        boto.put("g-orders", record(f"to-{store}"), TargetStores=[store])
+    boto.put("g-orders", record("to-both"), TargetStores=["OnlineStore", "OfflineStore"])
+    read = {name: boto.record("g-orders", f"to-{name}") is not None for name in ("OnlineStore", "OfflineStore", "both")}
+    assert read == {"OnlineStore": True, "OfflineStore": False, "both": True}
+    boto.put("g-cold", record("a"))
+    error = refused(boto.record, "g-cold", "a")
+    assert (error.kind, error.status) == ("ValidationError", 400)
+    kept = offline(deployment, "g-orders", 2, "to-")
+    assert sorted(kept["customer"]) == ["to-OfflineStore", "to-both"]
+    assert offline(deployment, "g-cold", 1)["city"].to_list() == ["Ulm"]
+
+
+@SQLITE
+def test_what_there_is_not(boto: Boto) -> None:
+    for call in (
+        lambda: boto.record("nope", "a"),
+        lambda: boto.runtime("list_records", FeatureGroupName="nope"),
+        lambda: boto.put("nope", record("a")),
+        lambda: delete(boto, "nope", "a", 1),
+    ):
+        error = refused(call)
+        assert (error.code, error.status) == ("ResourceNotFound", 404)
+        assert "nope" in error.text
+    assert refused(boto.control, "delete_feature_group", FeatureGroupName="nope").kind == "ResourceNotFound"
+    error = refused(boto.control, "list_endpoints")
+    assert (error.code, error.status) == ("UnknownOperationException", 400)
