@@ -1,6 +1,7 @@
 """Kafka into Delta and Cassandra, by the local runner and by Flink: rate, freshness, CPU by process, checkpoints.
 
-All servers run on this machine, and beside them all that is measured: `python -m bench.flink [--events N]`.
+All servers run on this machine, and beside them all that is measured: `python -m bench.flink [--events N]`. With
+`--offline-only` the view is one, so that events go into Delta alone, and nothing is asked of what is served.
 """
 
 from __future__ import annotations
@@ -90,13 +91,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=500_000, help="that a stream catches up with")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the measuring of freshness")
     parser.add_argument("--ways", default="local,flink 1,flink 2", help="some of: local, flink 1, flink 2")
+    parser.add_argument(
+        "--offline-only", action="store_true", help="a view of online=False: rate and checkpoints alone"
+    )
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
     print(f"{machine()}; {options.events:,} events, {ENTITIES:,} entities, {PARTITIONS} partitions")
+    seconds = None if options.offline_only else options.seconds
     with tempfile.TemporaryDirectory() as scratch, served(Path(scratch)) as servers:
         for way in options.ways.split(","):
             print(f"{way}:")
-            for line in measured(Path(scratch), servers, way, options.events, options.seconds):
+            for line in measured(Path(scratch), servers, way, options.events, seconds):
                 print(f"  {line}", flush=True)
 
 
@@ -114,12 +119,15 @@ def served(folder: Path) -> Iterator[Servers]:
             each.stop()
 
 
-def measured(folder: Path, servers: Servers, way: str, count: int, seconds: float) -> Iterator[str]:
-    """Lines about one way to run the stream."""
+def measured(folder: Path, servers: Servers, way: str, count: int, seconds: float | None) -> Iterator[str]:
+    """Lines about one way to run the stream; without seconds for what is served, of a view that is offline only."""
     name = way.replace(" ", "")
     home = folder / name
     home.mkdir()
-    (home / "features.py").write_text(DEFINITIONS.format(places=f'topic="{name}"'), encoding="utf-8")
+    definitions = DEFINITIONS.format(places=f'topic="{name}"')
+    if seconds is None:
+        definitions = definitions.replace("source=purchases,", "source=purchases, online=False,")
+    (home / "features.py").write_text(definitions, encoding="utf-8")
     text = SETTINGS.format(
         name=name,
         servers=servers.kafka.servers,
@@ -135,9 +143,11 @@ def measured(folder: Path, servers: Servers, way: str, count: int, seconds: floa
         platform.publish("purchases", make_events(count, ENTITIES))
         with running(platform, home, way):
             yield from rate(platform, servers, count)
-            yield from freshness(platform, servers, seconds)
+            if seconds is not None:
+                yield from freshness(platform, servers, seconds)
             if way != "local":
                 yield from checkpoints(platform)
+            if seconds is not None and way != "local":
                 yield restored(platform, servers)
 
 

@@ -40,7 +40,7 @@ from twinbeam import Encoding, Entity, FeatureService, FeatureView, Source, agg,
 user = Entity("user", keys={"k": "int64"})
 events = Source("events", fields={"k": "int64", "ts": "timestamp(us)", "x": "float64"}, event_time="ts",
                 files="data/*.parquet", topic="events", cutover="2026-05-03T00:00:00Z", encoding="json")
-history = FeatureView("history", entity=user, source=events, where="x > 0.1", ttl="1d", ONLINE late="1h",
+history = FeatureView("history", entity=user, source=events, where="x > 0.1", ttl="30m", ONLINE late="1h",
                       features=[agg.sum("x", over=["1h", "24h"]), agg.count(over="24h"), "x"],
                       derive={"share": "x_sum_1h / NULLIF(x_sum_24h, 0.0)"})
 """
@@ -55,7 +55,7 @@ inputs = Encoding("inputs", features=[encode.standard("history:x")])
 
 @on_demand(inputs=["history:count_24h", "fresh:count_24h"], returns={"part": "float64"})
 def kept(df):
-    return df.select(part=df["history__count_24h"] / df["fresh__count_24h"])
+    return df.select(part=df["history__count_24h"] / (1 + df["fresh__count_24h"]))
 """
 OFFLINE_ONLY = (DEFINITIONS + MORE).replace("ONLINE", "online=False,")
 ONLINE = (DEFINITIONS + MORE).replace("ONLINE", "")
@@ -133,7 +133,7 @@ def rows(platform: Platform) -> pl.DataFrame:
     table = rows_table("history", platform.catalog.views["history"].rows_fingerprint)
     found = pl.DataFrame(platform.offline.read(table))
     assert isinstance(found, pl.DataFrame)
-    of_files = found["_lane"].str.contains("/files/")
+    of_files = found["_lane"].str.contains("/files-")
     assert 0 < of_files.sum() < len(found)
     return found.select(pl.exclude("_arrival", "_lane"), _of_files=of_files).sort("_of_files", "_offset")
 
@@ -314,12 +314,12 @@ def test_the_command_line_says_so(project: Any, capsys: pytest.CaptureFixture[st
     folder = project("p", OFFLINE_ONLY)
     said = run(capsys, 2, "plan", folder)
     assert "history: added, state new\n    view added\n    offline only: online=False\n" in said
-    assert "fresh: added, state new\n    view added\n    rows" in said
+    assert "fresh: added, state new\n    view added\n    services hit: mixed" in said
     run(capsys, 0, "apply", folder)
     assert "Nothing to apply" in run(capsys, 0, "plan", folder)
     (folder / "features.py").write_text(ONLINE)
-    assert f"history: changed, state new block\n    {CAUSE_ON}\n    rows" in (said := run(capsys, 2, "plan", folder))
-    assert "services hit: mixed" in said
+    said = run(capsys, 2, "plan", folder)
+    assert f"history: changed, state new block\n    {CAUSE_ON}\n    services hit: mixed" in said
     run(capsys, 0, "apply", folder)
     (folder / "features.py").write_text(OFFLINE_ONLY)
     assert f"history: changed, state discarded\n    {CAUSE_OFF}\n    services hit: mixed" in run(
