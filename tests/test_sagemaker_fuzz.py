@@ -74,7 +74,8 @@ def record(draw: random.Random) -> list[Any]:
         several = isinstance(value, list) or draw.random() < 0.1
         found.append({"FeatureName": name, "ValueAsStringList" if several else "ValueAsString": value})
     if draw.random() < 0.3:
-        found[0]["ValueAsString"], found[1]["ValueAsString"] = "1", "1700000000.5"
+        whole = {"id": "1", "at": "1700000000.5", "price": draw.choice(["NaN", "1e308", "-0"])}
+        return [{"FeatureName": name, "ValueAsString": value} for name, value in whole.items()]
     return found
 
 
@@ -86,7 +87,10 @@ def request(draw: random.Random) -> tuple[str, str, dict[str, Any], Any]:
     body: dict[str, Any] = {}
     kind = draw.choice(["put", "put", "get", "delete", "batch", "write", "update", "list", "control", "control"])
     if kind == "put":
-        body = {"Record": record(draw), "TtlDuration": {"Unit": "Days", "Value": draw.choice([1, 0, 10**9, None])}}
+        body = {
+            "Record": record(draw),
+            "TtlDuration": draw.choice([None, None, {"Unit": "Days", "Value": draw.choice([1, 0, 10**9, None])}]),
+        }
         method = "PUT"
     elif kind in ("get", "delete"):
         method = kind.upper()

@@ -80,7 +80,7 @@ def folded(events: Sequence[Event], lots: Sequence[int]) -> dict[int, int | None
         at = [row for row in range(len(rows)) if lots[row] == lot]
         for batch in rows.take(pa.array(at, pa.int64())).to_batches():
             cells = LatestFold(BLOCK, VIEW).cells(batch)
-            for key, version, blob in zip(cells.keys, cells.version.tolist(), cells.blob, strict=True):
+            for key, version, blob in zip(cells.keys, cells.versions.tolist(), cells.blobs, strict=True):
                 joined[key] = max(joined.get(key, (version, blob)), (version, blob))
     return {key: opened(BLOCK, joined[name][1]) for key, name in names(range(3)).items() if name in joined}
 

@@ -395,11 +395,11 @@ def test_a_group_is_a_view_for_all_others(made: tuple[Path, Server, Client]) -> 
 
 def test_a_group_without_an_online_store_is_offline_only(made: tuple[Path, Server, Client]) -> None:
     folder, _, client = made
-    asked = {"FeatureGroupName": "ledger"}
+    asked: dict[str, Any] = {"FeatureGroupName": "ledger"}
     client.control("CreateFeatureGroup", **{**GROUP, **asked, "OnlineStoreConfig": {"EnableOnlineStore": False}})
     try:
         assert client.control("DescribeFeatureGroup", **asked)["FeatureGroupStatus"] == "Created"
-        client.put("ledger", **{"order-id": "a", "at": "2026-01-01T10:30:00Z", "price": "1.50"})
+        client.put("ledger", {"order-id": "a", "at": "2026-01-01T10:30:00Z", "price": "1.50"})
         assert "has no online store" in client.get("ledger", "a", 400)["Message"]
         with Platform.open(folder) as platform:
             platform.run_stream(until="caught_up")

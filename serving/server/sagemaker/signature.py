@@ -26,6 +26,7 @@ SERVICE = "sagemaker"
 SKEW = timedelta(minutes=5)
 _ENDING = "aws4_request"
 _PART = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^,\s]+)\s*")
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _BLANKS = re.compile(r" +")
 _NO_KEY = "no key, for nobody that is known"
 
@@ -176,7 +177,7 @@ def _hex(authorization: Authorization) -> bytes:
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text if _STAMP.fullmatch(text) else "")
     except ValueError:
         raise _refused("the header X-Amz-Date is missing, or is not as in 20261201T120000Z") from None
 
