@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.applying import Applying
+from pipelines.clock import SystemClock
 from pipelines.heartbeat import RunStatus, alive_runs
-from pipelines.platform import Platform
+from pipelines.project import Project
 from pipelines.serve import ProjectBackend
+from pipelines.settings import Settings
 from schemas.errors import RequestError, StoreError
 from schemas.feature_group import FOLDER, FeatureGroup
 from schemas.lane import Lane
+from schemas.registry import Registry
 from serving.feature_group_export import identifiers
 from serving.tables import events_table
 
@@ -161,8 +165,8 @@ class ProjectGroups:
         self._folder.mkdir(exist_ok=True)
         with self._lock, (self._folder / _LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with Platform.open(settings.folder, settings.env) as platform:
-                changed = [planned.view for planned in platform.plan().views]
+            with _read_anew(settings) as project:
+                changed = [planned.view for planned in Applying(project).plan().views]
             if changed:
                 raise RequestError(
                     f"the definitions at hand are not those that are applied ({', '.join(changed)}): run twinbeam "
@@ -176,8 +180,8 @@ class ProjectGroups:
         before = path.read_bytes() if path.exists() else None
         _write(path, None if document is None else json.dumps(document, indent=1, ensure_ascii=False).encode())
         try:
-            with Platform.open(settings.folder, settings.env) as platform:
-                platform.apply(accept="state")
+            with _read_anew(settings) as project:
+                Applying(project).apply(accept="state")
         except BaseException:
             _write(path, before)
             raise
@@ -211,6 +215,17 @@ class ProjectGroups:
                 seen, streams = now, alive
             self._streams = now, seen, streams
         return streams
+
+
+@contextmanager
+def _read_anew(settings: Settings) -> Iterator[Project]:
+    """The project by its settings and definitions as their files are now."""
+    now = Settings.load(settings.folder, settings.env)
+    project = Project(now, Registry.load(list(now.definitions)), None, SystemClock())
+    try:
+        yield project
+    finally:
+        project.close()
 
 
 def _fresh(group: FeatureGroup) -> bool:

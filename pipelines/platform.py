@@ -11,14 +11,13 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from pipelines import batch, stream
+from pipelines.applying import Applying
 from pipelines.brokers.base import Broker
 from pipelines.clock import SystemClock
 from pipelines.flink import jobs as flink
 from pipelines.flink.rest import FlinkJob
 from pipelines.flink.submission import submit
-from pipelines.heartbeat import ENTITY as RUNS
 from pipelines.heartbeat import RunStatus, alive_runs
-from pipelines.progress import Progress
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.report import RunReport
@@ -32,8 +31,7 @@ from serving import encoders
 from serving import plan as plans
 from serving.audit import AuditReport
 from serving.deployment import Deployment
-from serving.expiry import Horizons, expire
-from serving.stores.base import SEALED, Mark
+from serving.expiry import expire
 from serving.stores.offline import OfflineStore
 from serving.training import training_set
 from transforms.artefact import Artefact
@@ -54,6 +52,7 @@ class Platform:
     def __init__(self, settings: Settings, registry: Registry, out: TextIO | None = None) -> None:
         self.settings, self.registry = settings, registry
         self._project = Project(settings, registry, out, SystemClock())
+        self._applying = Applying(self._project)
         self._calls = ServingCalls(self._project)
 
     @classmethod
@@ -88,14 +87,7 @@ class Platform:
 
     def plan(self) -> plans.Plan:
         """What `apply` would do: per view added, changed or removed, why, and what becomes of its state."""
-        offline, deployment = self.offline, Deployment.load(self.offline)
-        horizons = Horizons.read(self._project.online, deployment, self._now()) if deployment.blocks else None
-        return plans.plan(
-            self.catalog,
-            deployment,
-            lambda table: offline.count(table) if offline.exists(table) else 0,
-            horizons,
-        )
+        return self._applying.plan()
 
     def apply(self, accept: str | None = None) -> plans.Plan:
         """Applies the definitions: records them, makes their topics and room for their cells.
@@ -106,17 +98,7 @@ class Platform:
         Raises:
             RequestError: state would be given up and that was not accepted.
         """
-        plan = self.plan()
-        functions = Deployment.load(self.offline).on_demand
-        if plan.changes or not plan.deployment.version - 1 or plan.deployment.on_demand != functions:
-            deployment = plans.apply(plan, accept, self._now(), getpass.getuser())
-            deployment.save(self.offline)
-        for name in self.catalog.registry.sources:
-            self._project.topic(name)
-        self._project.online.prepare(
-            sorted({RUNS, *(view.entity.name for view in self.catalog.views.values() if view.online)})
-        )
-        self._seal(Deployment.load(self.offline))
+        plan = self._applying.apply(accept)
         self._calls.renew()
         return plan
 
@@ -344,13 +326,3 @@ class Platform:
 
     def _now(self) -> int:
         return self._project.clock.now()
-
-    def _seal(self, deployment: Deployment) -> None:
-        """Seals blocks that have no history to catch up with."""
-        fed = self._project.fed_views(deployment, None, self.registry.sources)
-        progress = Progress.read(self.offline, self._project.online, self.registry.sources, fed)
-        lacking = progress.unsealed(fed)
-        for each in fed:
-            marks = [Mark(block.id, SEALED, 1, 0) for block in each.blocks if lacking.get(block.id) == {}]
-            if marks:
-                self._project.online.write(each.view.entity.name, [], marks)
