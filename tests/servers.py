@@ -93,9 +93,9 @@ class Servers:
 
     def end(self) -> None:
         """Waits until all that the run has started is ended."""
+        guarded, end = self._guarded.exists(), time.monotonic() + END_SECONDS
         self.leave()
-        end = time.monotonic() + END_SECONDS
-        while self._guarded.exists() and time.monotonic() < end:
+        while guarded and self.folder.exists() and time.monotonic() < end:
             time.sleep(0.05)
         if self.folder.exists():
             end_all(self.folder)
