@@ -301,6 +301,7 @@ def client_environment(url: str, credentials: Credentials, folder: Path) -> dict
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
+        "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(config),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
     }

@@ -49,9 +49,7 @@ def notebook(table: Path, name: str, identifiers: list[str]) -> dict[str, Any]:
     while not statuses or statuses[-1] == "Creating":
         statuses.append(group.describe()["FeatureGroupStatus"])
         time.sleep(0.2)
-    began = time.monotonic()
     ingested = group.ingest(data_frame=flights, max_workers=4, wait=True)
-    seconds = time.monotonic() - began
     bad = flights.head(2).assign(distance="far")
     try:
         group.ingest(data_frame=bad, max_workers=1, wait=True)
@@ -65,7 +63,6 @@ def notebook(table: Path, name: str, identifiers: list[str]) -> dict[str, Any]:
         "status": statuses[-1],
         "failed": ingested.failed_rows,
         "refused": refused,
-        "seconds": seconds,
         "metadata": group.describe_feature_metadata("distance")["Description"],
         "parameters": group.list_parameters_for_feature_metadata("distance"),
         "ddl": group.as_hive_ddl(),
