@@ -13,7 +13,10 @@ from pathlib import Path
 from bench.measuring import TIMES, machine
 from bench.table import Measured, json_text, markdown, text
 
-MODULES = ("operations", "pipeline", "reads", "training", "storage", "kafka", "cassandra", "feast", "serving")
+MODULES = (
+    *("operations", "pipeline", "reads", "training", "storage", "kafka", "cassandra", "feast"),
+    *("serving", "serving_cassandra", "serving_push", "serving_values"),
+)
 
 
 def main() -> None:

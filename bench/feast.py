@@ -107,11 +107,11 @@ def interpreter() -> Path:
         RuntimeError: it cannot be made; says why.
     """
     python, ready = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".ready"
-    if ready.exists() and ready.read_text(encoding="utf-8") == VERSION:
+    wanted = f"feast[duckdb,cassandra]=={VERSION}.*"
+    if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
         return python
     ENVIRONMENT.parent.mkdir(exist_ok=True)
     (ENVIRONMENT.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    wanted = f"feast[duckdb]=={VERSION}.*"
     for command in (
         [sys.executable, "-m", "venv", str(ENVIRONMENT)],
         [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted],
@@ -119,7 +119,7 @@ def interpreter() -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-500:]}")
-    ready.write_text(VERSION, encoding="utf-8")
+    ready.write_text(wanted, encoding="utf-8")
     return python
 
 

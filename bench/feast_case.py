@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType  # type: ignore[import-not-found]
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, RepoConfig, ValueType  # type: ignore[import-not-found]
 from feast.types import Float64  # type: ignore[import-not-found]
 
 from bench.measuring import Stopwatch
@@ -25,7 +25,6 @@ REPOSITORY = """\
 project: bench
 provider: local
 registry: registry.db
-online_store: {type: sqlite, path: online.db}
 offline_store: {type: duckdb}
 entity_key_serialization_version: 3
 """
@@ -61,12 +60,26 @@ def materialize(file: str, folder: str, engine: str) -> dict[str, float]:
     return watch.to_json()
 
 
-def prepare(file: str, folder: str) -> dict[str, float]:
-    """A repository that `feast serve` serves, with two views of the newest row of every entity in its online store."""
+def prepare(file: str, folder: str, cassandra: dict[str, Any] | None = None) -> dict[str, float]:
+    """A repository that `feast serve` serves, with two views of the newest row of every entity in its online store.
+
+    A third view, `pushed`, is what a push source of that name is pushed to.
+
+    Args:
+        file: of the rows.
+        folder: that is made.
+        cassandra: port, keyspace and datacenter of the node that is its online store; None for SQLite.
+    """
     os.environ["FEAST_USAGE"] = "False"
     place = Path(folder)
     place.mkdir(parents=True)
-    (place / "feature_store.yaml").write_text(REPOSITORY, encoding="utf-8")
+    online: dict[str, Any] = {"type": "sqlite", "path": "online.db"}
+    if cassandra is not None:
+        online = {"type": "cassandra", "hosts": ["127.0.0.1"], "protocol_version": 5}
+        online |= {name: cassandra[name] for name in ("port", "keyspace")}
+        policy = "TokenAwarePolicy(DCAwareRoundRobinPolicy)"
+        online["load_balancing"] = {"local_dc": cassandra["datacenter"], "load_balancing_policy": policy}
+    (place / "feature_store.yaml").write_text(REPOSITORY + f"online_store: {json.dumps(online)}\n", encoding="utf-8")
     store = FeatureStore(repo_path=folder)
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
     source = FileSource(name="profiles", path=file, timestamp_field="ts")
@@ -80,10 +93,13 @@ def prepare(file: str, folder: str) -> dict[str, float]:
         )
         for name, columns in (("profile", FEATURES), ("windows", [f"w{number}" for number in range(12)]))
     ]
-    store.apply([user, *views])
+    pushed = PushSource(name="pushed", batch_source=FileSource(name="batch", path=file, timestamp_field="ts"))
+    fields = [Field(name=column, dtype=Float64) for column in FEATURES]
+    store.apply([user, *views, FeatureView(name="pushed", entities=[user], ttl=AGE, schema=fields, source=pushed)])
     times = pd.read_parquet(file, columns=["ts"])["ts"]
     with Stopwatch() as watch:
-        store.materialize(times.min() - timedelta(days=1), times.max() + timedelta(seconds=1))
+        names = [view.name for view in views]
+        store.materialize(times.min() - timedelta(days=1), times.max() + timedelta(seconds=1), names)
     return watch.to_json()
 
 

@@ -1,4 +1,8 @@
-"""A client that asks a server as fast as it answers, over some connections: what it sends is made beforehand."""
+"""A client that asks a server as fast as it answers, or at a steady rate, over some connections.
+
+What it sends is made beforehand. At a steady rate an answer takes from the instant at which its request was due, were
+there a free connection or not.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _LENGTH = b"content-length:"
+_LONGEST = 120.0
 
 
 class _Asker:
@@ -49,7 +54,7 @@ class _Asker:
             if end < 0:
                 return False
             head = bytes(held[:end]).lower()
-            if not head.startswith(b"http/1.1 200 "):
+            if not head.startswith((b"http/1.1 200 ", b"http/1.1 202 ")):
                 raise RuntimeError(bytes(held[:2_000]).decode(errors="replace"))
             at = head.index(_LENGTH) + len(_LENGTH)
             self._missing = end + 4 + int(head[at:].split(b"\r\n", 1)[0])
@@ -61,7 +66,7 @@ class _Asker:
         return found
 
 
-def ask(port: int, path: str, bodies: str, connections: int, seconds: float) -> dict[str, Any]:
+def ask(port: int, path: str, bodies: str, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
     """Asks for some seconds; requests answered, and how long answers took.
 
     Args:
@@ -70,22 +75,18 @@ def ask(port: int, path: str, bodies: str, connections: int, seconds: float) -> 
         bodies: file of a JSON list of bodies, sent in turn.
         connections: how many.
         seconds: how long.
+        rate: requests a second; 0 for as many as are answered.
     """
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: "
     made = [json.dumps(body).encode() for body in json.loads(Path(bodies).read_text(encoding="utf-8"))]
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in made]
     waiting = selectors.DefaultSelector()
-    for number in range(connections):
-        asker = _Asker(port, requests, number * 7)
+    askers = [_Asker(port, requests, number * 7) for number in range(connections)]
+    for asker in askers:
         waiting.register(asker.socket, selectors.EVENT_READ, asker)
-        asker.ask()
-    taken: list[float] = []
     begun = time.perf_counter()
-    while (now := time.perf_counter()) - begun < seconds:
-        for key, _ in waiting.select(1.0):
-            if key.data.heard():
-                taken.append(time.perf_counter() - key.data.begun)
-                key.data.ask()
+    taken = _steadily(waiting, askers, seconds, rate) if rate else _at_once(waiting, askers, seconds)
+    now = time.perf_counter()
     taken.sort()
     count = len(taken)
     if not count:
@@ -96,6 +97,40 @@ def ask(port: int, path: str, bodies: str, connections: int, seconds: float) -> 
         "p50": taken[count // 2],
         "p99": taken[min(count - 1, count * 99 // 100)],
     }
+
+
+def _at_once(waiting: selectors.BaseSelector, askers: Sequence[_Asker], seconds: float) -> list[float]:
+    taken: list[float] = []
+    begun = time.perf_counter()
+    for asker in askers:
+        asker.ask()
+    # Answers that take longer than all of that are waited for, once.
+    while (now := time.perf_counter()) - begun < seconds or (not taken and now - begun < _LONGEST):
+        for key, _ in waiting.select(1.0):
+            if key.data.heard():
+                taken.append(time.perf_counter() - key.data.begun)
+                key.data.ask()
+    return taken
+
+
+def _steadily(waiting: selectors.BaseSelector, askers: Sequence[_Asker], seconds: float, rate: float) -> list[float]:
+    taken: list[float] = []
+    free, busy = list(askers), 0
+    begun, sent, wanted = time.perf_counter(), 0, int(seconds * rate)
+    # A server that cannot keep up is given twice the time; what it has not answered then is not among its answers.
+    while (sent < wanted or busy) and time.perf_counter() - begun < 2 * seconds:
+        while free and sent < wanted and begun + sent / rate <= time.perf_counter():
+            asker, due = free.pop(), begun + sent / rate
+            asker.ask()
+            asker.begun = due
+            sent, busy = sent + 1, busy + 1
+        rest = begun + sent / rate - time.perf_counter() if free and sent < wanted else 1.0
+        for key, _ in waiting.select(max(rest, 0.0)):
+            if key.data.heard():
+                taken.append(time.perf_counter() - key.data.begun)
+                free.append(key.data)
+                busy -= 1
+    return taken
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pipelines.heartbeat import alive_runs
 from pipelines.project import Project
 from pipelines.serve import ProjectBackend
 from schemas.errors import StoreError
+from serving.server.supervisor import LEAN
 
 COMMAND = [sys.executable, "-m", "pipelines.commands.main", "run"]
 _TOLD = 2_000
@@ -54,8 +56,15 @@ class StartedRuns:
         settings = self._project.settings
         command = [*COMMAND, kind, "--views", ",".join(views), "--project", str(settings.folder), *words]
         command += ["--env", settings.env] if settings.env else []
+        environment = {name: value for name, value in os.environ.items() if LEAN.get(name) != value}
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+            env=environment,
         )
         if done.returncode:
             raise StoreError(f"the {kind} run failed: {done.stderr.strip()[-_TOLD:]}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transforms.answer_columns import AnswerColumn
-from transforms.answer_memo import Remembered
+from transforms.answer_memo import Remembered, identity
 from transforms.answers import NO_TIME, Answer, with_default
 from transforms.block_answers import BlockAnswers, BlockCells
 from transforms.open_tiles import KeyCells, OpenTiles
@@ -151,7 +151,7 @@ class _EntityTiles:
             found = recall(key) if rows else entity.reads.nothing
             if found is not None and rows:
                 at = found.newest if instant is None else max(instant, found.newest)
-                if not found.begin <= at < found.until or found.cells != _identity(rows):
+                if not found.begin <= at < found.until or found.cells != identity(rows):
                     found = None
             self._remembered.append(found)
             if found is None:
@@ -204,7 +204,7 @@ class _EntityTiles:
             rows[number], at = row, moments[number]
             if at not in steady:
                 steady[at] = self._reads.steady(at)
-            remembered = Remembered(_identity(self._cells[number]), newest, *steady[at], row)
+            remembered = Remembered(identity(self._cells[number]), newest, *steady[at], row)
             self._reads.memo.put(self._keys[number], remembered)
 
 
@@ -258,7 +258,3 @@ def _spread(rows: list[TileRow], keys: list[int], tiles: TileReads, n: int) -> l
     for index, row in zip(keys, rows, strict=True):
         every[index] = row
     return every
-
-
-def _identity(rows: Sequence[CellRow]) -> tuple[Any, ...]:
-    return tuple([part for row in rows for part in row[1:5]])

@@ -9,7 +9,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from schemas.state import Block
-from transforms.answer_memo import AnswerMemo, Remembered
+from transforms.answer_memo import AnswerMemo, Remembered, identity
 from transforms.answers import NO_TIME, PRESENT
 from transforms.assembly import Assembly
 from transforms.block_answers import first_cell
@@ -22,7 +22,7 @@ from transforms.tile_reads import TileReads, TileRow
 from transforms.view import CompiledView
 from transforms.windows import BEGINNING, END, steady
 
-MOST_REMEMBERED = 1 << 15
+MOST_REMEMBERED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class EntityReads:
     @cached_property
     def nothing(self) -> Remembered:
         """What is always remembered of a key without a cell."""
-        return Remembered((), NO_TIME, BEGINNING, END, self.empty)
+        return Remembered(identity(()), NO_TIME, BEGINNING, END, self.empty)
 
     def steady(self, instant: int) -> tuple[int, int]:
         """Instants (µs, from and until) around one at which all windows begin at the same times."""

@@ -22,6 +22,14 @@ from typing import NoReturn
 
 from serving.server.listening import FINAL, READY, SOCKET
 
+LEAN = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Variables of workers: they are the parallelism here, so that threads and arenas of libraries only cost memory."""
 PATIENCE = 300.0
 _HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -83,8 +91,7 @@ class Supervisor:
     def _started(self) -> _Crew:
         ready, said = os.pipe()
         environment = os.environ | {SOCKET: str(self._listening.fileno()), READY: str(said)}
-        # One thread a library: workers are the parallelism here, and threads of one's own would only cost memory.
-        environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | environment
+        environment = LEAN | environment
         process = subprocess.Popen(
             self._command,
             env=environment,
