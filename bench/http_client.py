@@ -118,7 +118,7 @@ def _steadily(waiting: selectors.BaseSelector, askers: Sequence[_Asker], seconds
     free, busy = list(askers), 0
     begun, sent, wanted = time.perf_counter(), 0, int(seconds * rate)
     # A server that cannot keep up is given twice the time; what it has not answered then is not among its answers.
-    while (sent < wanted or busy) and time.perf_counter() - begun < 2 * seconds:
+    while (sent < wanted or busy) and time.perf_counter() - begun < (2 * seconds if taken else _LONGEST):
         while free and sent < wanted and begun + sent / rate <= time.perf_counter():
             asker, due = free.pop(), begun + sent / rate
             asker.ask()
