@@ -398,6 +398,19 @@ def test_tls(tmp_path: Path) -> None:
         plain.close()
 
 
+def test_a_server_begins_with_nothing_but_what_it_needs(tmp_path: Path) -> None:
+    others = ["apache_beam", "cassandra", "cloudpickle", "confluent_kafka", "jwt", "kafka", "opentelemetry", "pandas"]
+    absent = f"import sys; sys.modules.update(dict.fromkeys({others!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{absent}; import pipelines.serve_crew; print(len(sys.modules))"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > len(others)
+
+
 def test_what_cannot_be_served_is_told(tmp_path: Path) -> None:
     folder = settings(tmp_path / "shop", "")
 
