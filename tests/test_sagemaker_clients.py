@@ -6,7 +6,7 @@ import json
 import os
 import random
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -18,7 +18,6 @@ from tests.sagemaker_clients import (
     START,
     Boto,
     Deployment,
-    Refused,
     create,
     definition,
     delete,
@@ -113,72 +112,6 @@ def test_groups_are_described_and_listed(boto: Boto) -> None:
     assert abs(datetime.now(UTC).timestamp() - listed[0]["CreationTime"]) < 3600
     later = listed[-1]["CreationTime"] + 3600
     assert boto.control("list_feature_groups", CreationTimeAfter=later)["FeatureGroupSummaries"] == []
-
-
-@SQLITE
-def test_the_life_of_a_group(boto: Boto) -> None:
-    (told,) = create(boto, definition("life"))
-    boto.put("life", record("a"))
-    addition = {"FeatureName": "age", "FeatureType": "Integral"}
-    updated = boto.control("update_feature_group", FeatureGroupName="life", FeatureAdditions=[addition])
-    assert updated == {"FeatureGroupArn": told["FeatureGroupArn"]}
-
-    def described() -> Any:
-        return boto.control("describe_feature_group", FeatureGroupName="life")
-
-    until(lambda: described()["LastUpdateStatus"]["Status"] == "Successful")
-    assert described()["FeatureDefinitions"] == [*told["FeatureDefinitions"], addition]
-    boto.put("life", record("b", age="33"))
-    until(lambda: boto.record("life", "b") == record("b", age="33"))
-    until(lambda: boto.record("life", "a") == record("a"))
-    feature = {"FeatureGroupName": "life", "FeatureName": "age"}
-    parameters = [{"Key": "unit", "Value": "year"}, {"Key": "pii", "Value": "yes"}]
-    boto.control("update_feature_metadata", Description="In years", ParameterAdditions=parameters, **feature)
-    boto.control("update_feature_metadata", ParameterRemovals=["pii"], **feature)
-    about = boto.control("describe_feature_metadata", **feature)
-    assert (about["FeatureType"], about["Description"]) == ("Integral", "In years")
-    assert about["Parameters"] == [{"Key": "unit", "Value": "year"}]
-    boto.control("delete_feature_group", FeatureGroupName="life")
-    until(lambda: gone(boto, "life"))
-    assert refused(boto.runtime, "list_records", FeatureGroupName="life").kind == "ResourceNotFound"
-    create(boto, definition("life"))
-    boto.put("life", record("c"))
-    assert [boto.record("life", name) for name in ("b", "c")] == [None, record("c")]
-
-
-def gone(boto: Boto, name: str) -> bool:
-    """Whether there is no group of a name any more."""
-    try:
-        status = boto.control("describe_feature_group", FeatureGroupName=name)["FeatureGroupStatus"]
-    except Refused as error:
-        if error.kind != "ResourceNotFound":
-            raise
-        return True
-    assert status == "Deleting"
-    return False
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"RecordIdentifierFeatureName": "nobody"}, "nobody"),
-        ({"EventTimeFeatureName": "visits"}, "visits"),
-        ({"OnlineStoreConfig": {"EnableOnlineStore": False}, "OfflineStoreConfig": None}, "StoreConfig"),
-        ({"FeatureDefinitions": [{"FeatureName": "write_time", "FeatureType": "String"}]}, "write_time"),
-        ({"FeatureDefinitions": [{"FeatureName": "a", "FeatureType": "Double"}]}, "FeatureType"),
-        ({"FeatureGroupName": "b" * 65}, "FeatureGroupName"),
-        ({"FeatureGroupName": "bad_"}, "FeatureGroupName"),
-    ],
-)
-@SQLITE
-def test_a_bad_group_is_refused(boto: Boto, changes: Mapping[str, Any], named: str) -> None:
-    asked = {name: value for name, value in definition("bad", **changes).items() if value is not None}
-    if len(asked["FeatureDefinitions"]) == 1:
-        asked["FeatureDefinitions"] += definition("bad")["FeatureDefinitions"]
-    error = refused(boto.control, "create_feature_group", **asked)
-    assert (error.code, error.status) == ("ValidationException", 400)
-    assert named in error.text
-    assert boto.control("list_feature_groups", NameContains="ba")["FeatureGroupSummaries"] == []
 
 
 def test_records_are_put_and_got(boto: Boto) -> None:
@@ -415,19 +348,3 @@ def test_a_put_goes_to_the_stores_that_it_names(deployment: Deployment, boto: Bo
     kept = offline(deployment, "g-orders", 2, "to-")
     assert sorted(kept["customer"]) == ["to-OfflineStore", "to-both"]
     assert offline(deployment, "g-cold", 1)["city"].to_list() == ["Ulm"]
-
-
-@SQLITE
-def test_what_there_is_not(boto: Boto) -> None:
-    for call in (
-        lambda: boto.record("nope", "a"),
-        lambda: boto.runtime("list_records", FeatureGroupName="nope"),
-        lambda: boto.put("nope", record("a")),
-        lambda: delete(boto, "nope", "a", 1),
-    ):
-        error = refused(call)
-        assert (error.code, error.status) == ("ResourceNotFound", 404)
-        assert "nope" in error.text
-    assert refused(boto.control, "delete_feature_group", FeatureGroupName="nope").kind == "ResourceNotFound"
-    error = refused(boto.control, "list_endpoints")
-    assert (error.code, error.status) == ("UnknownOperationException", 400)

@@ -1,11 +1,11 @@
-"""awscli and a notebook of the SageMaker Python SDK, unmodified, at a server of ours that asks who they are."""
+"""The life of feature groups, awscli, and a notebook of the SageMaker SDK, at a server that asks who they are."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,20 @@ import pytest
 from examples.flights.nyc import read_year
 from tests.sagemaker_clients import (
     ROLE,
+    Boto,
     Credentials,
     Deployment,
+    Refused,
     create,
     created,
     definition,
+    delete,
     deployed,
     installed,
     offline,
     record,
     refused,
+    until,
     values,
 )
 
@@ -38,6 +42,11 @@ KINDS = {pl.String: "String", pl.Int32: "Integral", pl.Float64: "Fractional"}
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(installed(), tmp_path_factory.mktemp("sagemaker") / "shop", "", guarded=True) as found:
         yield found
+
+
+@pytest.fixture
+def boto(deployment: Deployment) -> Boto:
+    return deployment.boto
 
 
 def test_only_a_right_signature_passes(deployment: Deployment) -> None:
@@ -76,6 +85,97 @@ def test_only_a_right_signature_passes(deployment: Deployment) -> None:
     error = refused(reading.control, "delete_feature_group", FeatureGroupName="signed")
     assert (error.code, error.status) == ("AccessDeniedException", 403)
     assert reading.control("describe_feature_group", FeatureGroupName="signed")["FeatureGroupStatus"] == "Created"
+
+
+def test_the_life_of_a_group(boto: Boto) -> None:
+    (told,) = create(boto, definition("life"))
+    boto.put("life", record("a"))
+    addition = {"FeatureName": "age", "FeatureType": "Integral"}
+    updated = boto.control("update_feature_group", FeatureGroupName="life", FeatureAdditions=[addition])
+    assert updated == {"FeatureGroupArn": told["FeatureGroupArn"]}
+
+    def described() -> Any:
+        return boto.control("describe_feature_group", FeatureGroupName="life")
+
+    until(lambda: described()["LastUpdateStatus"]["Status"] == "Successful")
+    assert described()["FeatureDefinitions"] == [*told["FeatureDefinitions"], addition]
+    boto.put("life", record("b", age="33"))
+    until(lambda: boto.record("life", "b") == record("b", age="33"))
+    until(lambda: boto.record("life", "a") == record("a"))
+    feature = {"FeatureGroupName": "life", "FeatureName": "age"}
+    parameters = [{"Key": "unit", "Value": "year"}, {"Key": "pii", "Value": "yes"}]
+    boto.control("update_feature_metadata", Description="In years", ParameterAdditions=parameters, **feature)
+    boto.control("update_feature_metadata", ParameterRemovals=["pii"], **feature)
+    about = boto.control("describe_feature_metadata", **feature)
+    assert (about["FeatureType"], about["Description"]) == ("Integral", "In years")
+    assert about["Parameters"] == [{"Key": "unit", "Value": "year"}]
+    boto.control("delete_feature_group", FeatureGroupName="life")
+    until(lambda: gone(boto, "life"))
+    assert refused(boto.runtime, "list_records", FeatureGroupName="life").kind == "ResourceNotFound"
+    create(boto, definition("life"))
+    boto.put("life", record("c"))
+    assert [boto.record("life", name) for name in ("b", "c")] == [None, record("c")]
+
+
+def gone(boto: Boto, name: str) -> bool:
+    """Whether there is no group of a name any more."""
+    try:
+        status = boto.control("describe_feature_group", FeatureGroupName=name)["FeatureGroupStatus"]
+    except Refused as error:
+        if error.kind != "ResourceNotFound":
+            raise
+        return True
+    assert status == "Deleting"
+    return False
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"RecordIdentifierFeatureName": "nobody"}, "nobody"),
+        ({"EventTimeFeatureName": "visits"}, "visits"),
+        ({"OnlineStoreConfig": {"EnableOnlineStore": False}, "OfflineStoreConfig": None}, "StoreConfig"),
+        ({"FeatureDefinitions": [{"FeatureName": "write_time", "FeatureType": "String"}]}, "write_time"),
+        ({"FeatureDefinitions": [{"FeatureName": "a", "FeatureType": "Double"}]}, "FeatureType"),
+        ({"FeatureGroupName": "b" * 65}, "FeatureGroupName"),
+        ({"FeatureGroupName": "bad_"}, "FeatureGroupName"),
+    ],
+)
+def test_a_bad_group_is_refused(boto: Boto, changes: Mapping[str, Any], named: str) -> None:
+    asked = {name: value for name, value in definition("bad", **changes).items() if value is not None}
+    if len(asked["FeatureDefinitions"]) == 1:
+        asked["FeatureDefinitions"] += definition("bad")["FeatureDefinitions"]
+    error = refused(boto.control, "create_feature_group", **asked)
+    assert (error.code, error.status) == ("ValidationException", 400)
+    assert named in error.text
+    assert boto.control("list_feature_groups", NameContains="ba")["FeatureGroupSummaries"] == []
+
+
+def test_a_view_of_the_definitions_is_a_group(boto: Boto) -> None:
+    told = boto.control("describe_feature_group", FeatureGroupName="visit")
+    kinds = [(each["FeatureName"], each["FeatureType"]) for each in told["FeatureDefinitions"]]
+    assert sorted(kinds) == [("page", "String"), ("ts", "String"), ("user_id", "Integral")]
+    for minute, page in ((5, "home"), (4, "cart")):
+        boto.put("visit", {"user_id": "7", "ts": f"2025-03-01T12:0{minute}:00Z", "page": page})
+    assert boto.record("visit", "7") == {"user_id": "7", "ts": "2025-03-01T12:05:00Z", "page": "home"}
+    gone = {"FeatureGroupName": "visit", "RecordIdentifierValueAsString": "7", "EventTime": "2025-03-01T13:00:00Z"}
+    assert refused(boto.runtime, "delete_record", **gone).kind == "ValidationError"
+    assert refused(boto.control, "delete_feature_group", FeatureGroupName="visit").code == "ValidationException"
+
+
+def test_what_there_is_not(boto: Boto) -> None:
+    for call in (
+        lambda: boto.record("nope", "a"),
+        lambda: boto.runtime("list_records", FeatureGroupName="nope"),
+        lambda: boto.put("nope", record("a")),
+        lambda: delete(boto, "nope", "a", 1),
+    ):
+        error = refused(call)
+        assert (error.code, error.status) == ("ResourceNotFound", 404)
+        assert "nope" in error.text
+    assert refused(boto.control, "delete_feature_group", FeatureGroupName="nope").kind == "ResourceNotFound"
+    error = refused(boto.control, "list_endpoints")
+    assert (error.code, error.status) == ("UnknownOperationException", 400)
 
 
 def test_awscli(deployment: Deployment) -> None:
