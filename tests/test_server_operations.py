@@ -399,7 +399,7 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_a_server_begins_with_nothing_but_what_it_needs(tmp_path: Path) -> None:
-    others = ["apache_beam", "cassandra", "cloudpickle", "confluent_kafka", "jwt", "kafka", "opentelemetry", "pandas"]
+    others = ["apache_beam", "cassandra", "cloudpickle", "confluent_kafka", "jwt", "kafka", "opentelemetry"]
     absent = f"import sys; sys.modules.update(dict.fromkeys({others!r}))"
     done = subprocess.run(
         [sys.executable, "-c", f"{absent}; import pipelines.serve_crew; print(len(sys.modules))"],
