@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import venv
 import zipfile
+from email import message_from_string
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.served import project, serving
 
 pytestmark = pytest.mark.xdist_group("wheel")
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +100,79 @@ def test_the_base_import_is_thin(installed: Path, tmp_path: Path) -> None:
     where, modules = done.stdout.splitlines()
     assert where == str(installed / "twinbeam" / "__init__.py")
     assert HEAVY.isdisjoint(printed(modules))
+
+
+@pytest.fixture(scope="session")
+def base(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment of its own, with the wheel and what its base needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("base") / "venv"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    said = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
+    )
+    packages = Path(said.stdout.strip())
+    shutil.copytree(installed, packages, dirs_exist_ok=True)
+    metadata = next(installed.glob("*.dist-info")) / "METADATA"
+    needed = [Requirement(text) for text in message_from_string(metadata.read_text()).get_all("Requires-Dist", [])]
+    known: set[str] = set()
+    while needed:
+        requirement = needed.pop()
+        name = canonicalize_name(requirement.name)
+        if name in known or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        known.add(name)
+        found = distribution(name)
+        needed += [Requirement(text) for text in found.requires or []]
+        for file in found.files or []:
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), packages / file)
+    assert "httpx" in known
+    assert HEAVY.isdisjoint(known)
+    return python
+
+
+CLIENT = """\
+import asyncio, sys
+from twinbeam.client import AsyncClient, Client
+
+async def read(url):
+    async with AsyncClient(url) as client:
+        return (await client.get("person", {"user_id": [1, 2]})).rows()
+
+with Client(sys.argv[1]) as client:
+    print(client.push("purchases", [{"user_id": 9, "ts": "2026-11-30T12:00:00Z"}]).events)
+    found = client.get("person", {"user_id": [1, 2]})
+    assert repr(asyncio.run(read(sys.argv[1]))) == repr(found.rows())
+    print(found.rows()[0])
+    for method in (found.to_arrow, found.to_pandas):
+        try:
+            method()
+        except Exception as error:
+            print(error)
+print(sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_the_base_install_reads_from_a_server(base: Path, tmp_path: Path) -> None:
+    with serving(project(tmp_path / "shop")) as server:
+        done = subprocess.run([base, "-I", "-c", CLIENT, server.url], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pushed, row, arrow, pandas, modules = done.stdout.splitlines()
+    assert pushed == "1"
+    assert (
+        "'person:score': 0.5, 'person:photo': b'\\x00\\xff', 'person:seen': datetime.datetime(2026, 11, 30, 12, 0"
+        in row
+    )
+    assert (
+        "'person:born': datetime.date(2026, 11, 30), 'person:owes': Decimal('12.50'), 'person:tags': [1.5, 2.0]" in row
+    )
+    assert arrow == "to_arrow: pyarrow is not installed; pip install pyarrow, or use to_dict()"
+    assert pandas == "to_pandas: pandas is not installed; pip install pandas, or use to_dict()"
+    assert HEAVY.isdisjoint(printed(modules))
+    assert {"httpx", "schemas", "twinbeam"} <= printed(modules)
+    assert {"pipelines", "serving", "transforms"}.isdisjoint(printed(modules))
 
 
 def test_every_name_is_there(installed: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def exchange(call: Call, deadline: Deadline, most: float, retries: Retries) -> S
         if isinstance(outcome, Heard):
             if outcome.status < 300:
                 return outcome
-            last = _refused(call, outcome)
+            last = _refused(call, outcome, name)
             told = seconds_told(outcome.headers.get("retry-after"))
         else:
             last = _failed(call, outcome, name)
@@ -150,18 +150,18 @@ def _headers(call: Call, name: str) -> dict[str, str]:
     return {"x-request-id": name} if call.body is None else {"x-request-id": name, "content-type": call.kind}
 
 
-def _refused(call: Call, heard: Heard) -> Exception:
+def _refused(call: Call, heard: Heard, name: str) -> Exception:
     """What was wrong with an answer after which the call may be tried again.
 
     Raises:
         ClientError: it may not.
     """
-    problem = Problem.of(heard.status, heard.body, heard.request_id)
+    problem = Problem.of(heard.status, heard.body, heard.request_id or name)
     error = error_of(problem)
     if heard.status in _AGAIN and (call.repeat is Repeat.ALWAYS or problem.not_begun):
         return error
     if call.repeat is Repeat.UNLESS_BEGUN and heard.status >= 500 and "lanes" not in problem.members:
-        raise Unconfirmed(f"whether the events were taken is not known: {problem}", heard.request_id)
+        raise Unconfirmed(f"whether the events were taken is not known: {problem}", problem.request_id)
     raise error
 
 
