@@ -486,7 +486,7 @@ def test_a_running_stream_minds_other_views_and_no_pin(shop: Platform, monkeypat
             changed.apply()
         assert told.wait(60)
         assert watch.found is not None
-    watch.found.close()
+    watch.found[0].close()
     project.close()
 
 
