@@ -24,7 +24,7 @@ import numpy as np
 
 from bench.measuring import machine
 from bench.pipeline import DEFINITIONS, make_events
-from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
+from pipelines.dev.cassandra import BATCH, COMMIT_LOG_WINDOW, DATACENTER, Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.flink.rest import JobManager
@@ -44,6 +44,7 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+batch = {batch}
 [run]
 flush = "1s"
 [run.flink]
@@ -126,6 +127,7 @@ def measured(folder: Path, servers: Servers, way: str, count: int, seconds: floa
         hosts=servers.cassandra.hosts,
         datacenter=DATACENTER,
         window=COMMIT_LOG_WINDOW,
+        batch=BATCH,
         url=servers.flink.url,
         partitions=PARTITIONS,
     )
