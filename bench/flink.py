@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,15 @@ import numpy as np
 
 from bench.measuring import machine
 from bench.pipeline import DEFINITIONS, make_events
-from pipelines.dev.cassandra import COMMIT_LOG_WINDOW, DATACENTER, Cassandra
+from pipelines.dev.cassandra import BATCH, COMMIT_LOG_WINDOW, DATACENTER, Cassandra
 from pipelines.dev.flink import Flink
 from pipelines.dev.kafka import Kafka
 from pipelines.flink.rest import JobManager
 from pipelines.platform import Platform
 from pipelines.serving_calls import PreparedReader
+from pipelines.stores import Stores
+from serving.deployment import Deployment
+from serving.stores.base import SEALED
 from serving.tables import events_table
 
 ENTITIES, PARTITIONS = 10_000, 8
@@ -45,6 +48,7 @@ store = "cassandra"
 hosts = "{hosts}"
 datacenter = "{datacenter}"
 commit_log_window = "{window}"
+batch = {batch}
 [run]
 flush = "1s"
 [run.flink]
@@ -134,6 +138,7 @@ def measured(folder: Path, servers: Servers, way: str, count: int, seconds: floa
         hosts=servers.cassandra.hosts,
         datacenter=DATACENTER,
         window=COMMIT_LOG_WINDOW,
+        batch=BATCH,
         url=servers.flink.url,
         partitions=PARTITIONS,
     )
@@ -170,11 +175,12 @@ def running(platform: Platform, home: Path, way: str) -> Iterator[None]:
 
 
 def rate(platform: Platform, servers: Servers, count: int) -> Iterator[str]:
-    """Events a second from the first commit to the last, and what it cost."""
-    wait(lambda: stored(platform) > 0)
-    first, begun, before = stored(platform), time.perf_counter(), servers.cpu()
-    wait(lambda: stored(platform) >= count)
-    took, after = time.perf_counter() - begun, servers.cpu()
+    """Events a second from the first that both stores say they have to the last, and what it cost."""
+    with progress(platform) as stored:
+        wait(lambda: stored() > 0)
+        first, begun, before = stored(), time.perf_counter(), servers.cpu()
+        wait(lambda: stored() >= count)
+        took, after = time.perf_counter() - begun, servers.cpu()
     done = count - first
     yield f"{done / took:,.0f} events/s ({done:,} in {took:.1f} s)"
     yield "CPU µs an event: " + shares(before, after, 1e6 / done)
@@ -228,9 +234,20 @@ def restored(platform: Platform, servers: Servers) -> str:
     return f"a worker killed: all lanes served again after {time.perf_counter() - begun:.1f} s"
 
 
-def stored(platform: Platform) -> int:
-    """Events that the offline store has."""
-    return sum(platform.offline.positions(events_table("purchases")).values())
+@contextmanager
+def progress(platform: Platform) -> Iterator[Callable[[], int]]:
+    """Tells how many events both stores have, by what they say of their progress."""
+    blocks = [block.id for each in Deployment.load(platform.offline).blocks.values() for block in each]
+    with closing(Stores.of(platform.settings).online()) as online:
+
+        def stored() -> int:
+            marks = online.marks(blocks)
+            folded = [
+                sum(mark.offset for mark in marks if (mark.log, mark.lane == SEALED) == (of, False)) for of in blocks
+            ]
+            return min([sum(platform.offline.positions(events_table("purchases")).values()), *folded])
+
+        yield stored
 
 
 def wait(what: Callable[[], bool]) -> None:
@@ -239,7 +256,7 @@ def wait(what: Callable[[], bool]) -> None:
     while not what():
         if time.monotonic() > end:
             raise TimeoutError("this takes too long")
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def shares(before: Mapping[str, float], after: Mapping[str, float], factor: float) -> str:

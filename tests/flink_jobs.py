@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.dev.flink import Flink
@@ -79,20 +78,23 @@ def cancel_all(platform: Platform) -> None:
 
 
 def workers(flink: Flink) -> list[int]:
-    """Process ids of the workers of a cluster, the orphans too: all in the process groups of its TaskManagers."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    found = []
-    for line in listed.splitlines():
-        pid, _, words = line.strip().partition(" ")
-        if WORKER in words and _folder(int(pid)).is_relative_to(flink.folder):
-            found.append(int(pid))
-    return found
+    """Process ids of the workers of a cluster, the orphans too: they begin in the folders of its TaskManagers."""
+    folders = [member.log.parent for member in flink.task_managers]
+    return [pid for pid in _named(WORKER) if any(_begun_in(pid, folder) for folder in folders)]
+
+
+def only_worker(flink: Flink) -> int:
+    """Process id of the only worker of a cluster."""
+    found = workers(flink)
+    assert len(found) == 1, (found, {pid: Path(f"/proc/{pid}/cwd").resolve() for pid in _named(WORKER)})
+    return found[0]
 
 
 def kill_worker(flink: Flink, chance: random.Random) -> None:
-    """Kills a worker (SIGKILL), if there is one."""
-    if pids := workers(flink):
-        os.kill(chance.choice(pids), signal.SIGKILL)
+    """Kills a worker (SIGKILL); waits for one if all are just being replaced."""
+    eventually(lambda: bool(workers(flink)))
+    with suppress(ProcessLookupError):
+        os.kill(chance.choice(workers(flink)), signal.SIGKILL)
 
 
 def resubmit(platform: Platform) -> FlinkJob:
@@ -114,8 +116,15 @@ def eventually(what: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _folder(pid: int) -> Path:
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return Path("/")
+def _named(word: str) -> Iterator[int]:
+    """Process ids of what has a word in its command line."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in place.read_bytes():
+                yield int(place.parent.name)
+
+
+def _begun_in(pid: int, folder: Path) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").samefile(folder)
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from serving.stores.base import SEALED, Mark, Slice
 from serving.stores.cassandra import CassandraStore
 from serving.stores.cassandra_access import Access
 from tests import kill_workers
-from tests.kill_workers import SEED, SIZE, Publishing, Workers, eventually, pause, resume
+from tests.kill_workers import AWAY_SECONDS, SEED, SIZE, Publishing, Workers, eventually, pause, resume
 from tests.store_contents import assert_same, marks, published, taken
 from tests.test_kills import DEFINITIONS, USERS, live
 from transforms.cells import Cells
@@ -37,6 +38,7 @@ from transforms.cells import Cells
 pytestmark = [pytest.mark.xdist_group("killed"), pytest.mark.long]
 
 LANE = "buys/topic-0/0"
+GROWTH = 100_000_000
 SETTINGS = """
 [online]
 store = "cassandra"
@@ -278,6 +280,11 @@ def folded(platform: Platform) -> int:
         return -1
 
 
+def memory(pid: int) -> int:
+    """Bytes that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def test_a_stream_waits_for_a_node_that_is_away_says_so_once_and_catches_up(
     platform: Platform,
     folder: Path,
@@ -294,8 +301,10 @@ def test_a_stream_waits_for_a_node_that_is_away_says_so_once_and_catches_up(
         before = folded(platform)
         node.kill()
         eventually(lambda: "waiting: Cassandra" in said.read_text())
-        time.sleep(8.0)
+        held = memory(stream.pid)
+        time.sleep(AWAY_SECONDS)
         assert stream.poll() is None
+        assert memory(stream.pid) < held + GROWTH
         node.start()
         eventually(lambda: folded(platform) > before)
     stream.send_signal(signal.SIGTERM)

@@ -28,6 +28,7 @@ from tests.flink_jobs import (
     eventually,
     job_manager,
     kill_worker,
+    only_worker,
     resubmit,
     settings,
     workers,
@@ -94,7 +95,7 @@ def finish(platform: Platform) -> None:
 
 
 def test_a_stream_until_caught_up_takes_in_several_sources_and_says_what_it_took(flink: Flink, project: Make) -> None:
-    folder = project("shop", definitions(), settings(flink))
+    folder = project("several", definitions(), settings(flink))
     with Platform.open(folder) as platform, ended(platform):
         platform.apply()
         publish(platform, 0, 3000)
@@ -110,7 +111,7 @@ def test_whatever_is_killed_both_stores_end_exactly(
     own_flink: Callable[..., Flink], project: Make, chance: random.Random
 ) -> None:
     flink = own_flink(task_managers=1)
-    folder = project("shop", definitions(), settings(flink))
+    folder = project("killed", definitions(), settings(flink))
     with Platform.open(folder) as platform:
         platform.apply()
         folded = Folded(platform)
@@ -139,7 +140,7 @@ def test_whatever_is_killed_both_stores_end_exactly(
 
 
 def test_a_stale_worker_that_goes_on_beside_its_successor_changes_nothing(flink: Flink, project: Make) -> None:
-    folder = project("shop", definitions(), settings(flink))
+    folder = project("stale", definitions(), settings(flink))
     with Platform.open(folder) as platform, ended(platform):
         platform.apply()
         folded = Folded(platform)
@@ -147,7 +148,7 @@ def test_a_stale_worker_that_goes_on_beside_its_successor_changes_nothing(flink:
         publish(platform, 0, 300)
         platform.submit_stream()
         eventually(lambda: folded.now() > sealed)
-        (stale,) = workers(flink)
+        stale = only_worker(flink)
         pause_pid(stale, online_file(folder))
         platform.submit_stream()
         for turn in range(1, 4):
@@ -170,7 +171,7 @@ def test_a_stale_worker_that_goes_on_beside_its_successor_changes_nothing(flink:
 def test_a_job_is_stopped_resumed_on_two_subtasks_and_given_a_new_view(
     flink: Flink, project: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = project("shop", definitions().partition("news = ")[0], settings(flink))
+    folder = project("resumed", definitions().partition("news = ")[0], settings(flink))
     at = ["--project", str(folder)]
     with Platform.open(folder) as platform, ended(platform):
         platform.apply()

@@ -20,7 +20,7 @@ from pipelines.dev.kafka import Kafka
 from pipelines.platform import Platform
 from serving.stores.cassandra import CassandraStore
 from tests.chaos import DEFINITIONS, assert_exact, caught_up, events, settings, wait_while_it_goes_on
-from tests.flink_jobs import cancel_all, ended
+from tests.flink_jobs import cancel_all, ended, only_worker
 from tests.flink_jobs import workers as workers_of
 from tests.kill_workers import SEED, Workers, stream
 
@@ -186,7 +186,7 @@ class TestOnFlink:
             publisher.publish(1_000)
             platform.submit_stream()
             until_caught_up(platform)
-            (zombie,) = workers_of(flink)
+            zombie = only_worker(flink)
             stop = partial(os.kill, zombie, signal.SIGSTOP)
             stop()
             platform.submit_stream()

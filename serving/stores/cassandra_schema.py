@@ -58,16 +58,22 @@ class Schema:
             StoreError: it has another layout, or belongs to something else.
         """
         access = self._session.access
-        found = self._session.cluster.metadata.keyspaces.get(access.keyspace)
+        cluster = self._session.cluster
+        found = cluster.metadata.keyspaces.get(access.keyspace)
         if found is None or not found.tables:
             return False
         if _HOLDER not in found.tables:
+            # The driver learns of tables that another process makes one by one, in any order.
+            with refused(access):
+                cluster.refresh_keyspace_metadata(access.keyspace)
+            found = cluster.metadata.keyspaces.get(access.keyspace)
+        if found is None or _HOLDER not in found.tables:
             raise StoreError(
                 f"{access.name}: keyspace {access.keyspace!r} holds tables, but no store of Twinbeam; name another"
             )
         query = "SELECT layout FROM {keyspace}.{holder} WHERE name = 'online'".format(**self._names)
         with refused(access):
-            row = self._session.driver.execute(query).one()
+            row = self._session.execute(query).one()
         if row is not None and row[0] != LAYOUT:
             raise StoreError(
                 f"{access.name}: keyspace {access.keyspace!r} was written by another version (layout {row[0]}, this "
@@ -105,6 +111,6 @@ class Schema:
     def _do(self, statement: str, **names: str) -> None:
         with refused(self._session.access):
             try:
-                self._session.driver.execute(statement.format(**self._names, **names), timeout=60.0)
+                self._session.execute(statement.format(**self._names, **names))
             except AlreadyExists:  # another process was quicker, in the same moment
                 return

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -36,7 +37,8 @@ from schemas.errors import SettingsError, StoreAway, StoreError, did_you_mean
 from serving.stores.cassandra_access import Access
 
 MOST_RETRIES = 3
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 60.0
 RECONNECT_SECONDS = (0.2, 2.0)
 GONE = -1
 _BOOT = "SELECT gossip_generation FROM system.local WHERE key = 'local'"
@@ -142,6 +144,21 @@ class Session:
         if error is not None and set(found.values()) == {GONE}:
             raise refusal(self.access, error) from error
         return found
+
+    def execute(self, statement: str) -> Any:
+        """Does a statement that is not one of many, such as of the schema.
+
+        Raises:
+            NoHostAvailable, DriverException: as the driver does; a node that it is just connecting to is waited for.
+        """
+        until = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                return self.driver.execute(statement, timeout=STATEMENT_SECONDS)
+            except NoHostAvailable as error:
+                if error.errors or time.monotonic() > until:
+                    raise
+            time.sleep(RECONNECT_SECONDS[0])
 
     def close(self) -> None:
         """Ends the session."""
