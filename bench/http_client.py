@@ -61,7 +61,15 @@ class _Asker:
         return len(held) >= self._missing
 
     def _connected(self) -> socket.socket:
-        found = socket.create_connection(("127.0.0.1", self._port), 60)
+        until = time.monotonic() + _LONGEST / 4
+        while True:
+            try:
+                found = socket.create_connection(("127.0.0.1", self._port), 60)
+                break
+            except ConnectionRefusedError:  # A worker that ends is followed by another.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return found
 

@@ -24,7 +24,7 @@ import numpy as np
 import twinbeam
 from bench.feast import VERSION
 from bench.measuring import ROOT
-from bench.servers import LATEST, Load, Served, answering, feast, loaded, made, rival, rows_file
+from bench.servers import LATEST, Load, Served, answering, feast, forgiven, loaded, made, rival, rows_file
 from bench.table import Measured
 from pipelines.dev.cassandra import Cassandra
 
@@ -52,7 +52,7 @@ def measure(scale: float = 1.0) -> list[Measured]:
             node.kill()
         if python is not None:
             file = rows_file(folder / "rows.parquet", 2_000, 200)
-            with feast(folder, file, python) as server:
+            with forgiven(), feast(folder, file, python) as server:
                 theirs = {rows: loaded(server, _feast(rows), CONNECTIONS, seconds, path="/push") for rows in ROWS}
     return list(_table(found, theirs))
 
