@@ -1,7 +1,7 @@
 """Servers under measurement: ours and `feast serve`, one worker each, over the same rows, and the load upon them.
 
 Both are installed in environments of their own under `.bench`, so that neither pays for packages that a server does not
-need. CPU is that of all processes of a server; memory is their proportional share (PSS), but for the store's own file.
+need. CPU is that of all processes of a server; memory is their proportional share (PSS).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_server
@@ -104,7 +104,7 @@ class Served:
 
     def mb(self) -> float:
         """Memory, MB."""
-        return memory(self.pid, self.folder)
+        return memory(self.pid)
 
 
 @dataclass(frozen=True)
@@ -329,22 +329,11 @@ def cpu(pid: int) -> float:
     return total / TICK
 
 
-def memory(pid: int, store: Path) -> float:
-    """Proportional share of memory of a process and all below it, MB; files below a folder are not counted.
-
-    SQLite maps its file when we read it, and reads it when Feast does: either way its pages are the kernel's cache.
-    """
+def memory(pid: int) -> float:
+    """Proportional share of memory of a process and all below it, MB."""
     total = 0
     for each in tree(pid):
-        try:
-            lines = Path(f"/proc/{each}/smaps").read_text().splitlines()
-        except OSError:
-            continue
-        counted = True
-        for line in lines:
-            first, _, rest = line.partition(" ")
-            if not first.endswith(":"):
-                counted = str(store) not in rest
-            elif counted and first == "Pss:":
-                total += int(rest.split()[0])
+        with suppress(OSError):
+            told = Path(f"/proc/{each}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:"))
     return total * 1024 / 1e6
