@@ -25,6 +25,7 @@ from pipelines.platform import Platform
 from tests.feast_environment import interpreter
 from tests.served import COMMAND, ByStore, Server, serving
 
+pytestmark = pytest.mark.xdist_group("feast")
 ROOT = Path(__file__).parents[1]
 START = datetime(2025, 1, 1, tzinfo=UTC)
 CUTOVER = datetime(2025, 2, 1, tzinfo=UTC)
