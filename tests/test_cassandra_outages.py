@@ -25,7 +25,7 @@ import pytest
 from pipelines.dev.cassandra import Cassandra
 from pipelines.platform import Platform
 from schemas.errors import StoreAway
-from serving.stores import cassandra_session
+from serving.stores import cassandra_requests, cassandra_session
 from serving.stores.base import SEALED, Mark, Slice
 from serving.stores.cassandra import CassandraStore
 from serving.stores.cassandra_access import Access
@@ -177,6 +177,32 @@ def test_a_node_that_stalls_makes_writes_fail_and_lets_none_hang(node: Cassandra
                 os.kill(pid, signal.SIGCONT)
             eventually(lambda version=version: written(version))  # type: ignore[misc]
             assert set(patient.read("user", keys, [Slice("b1", 0)]).version.tolist()) == {version}
+
+
+def test_a_node_that_reads_slower_than_it_is_written_to_is_waited_for(
+    node: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [number.to_bytes(4, "big") for number in range(400)]
+    tiles = np.zeros(len(keys), np.int64)
+    pid = node.pid
+    assert pid is not None
+    with closing(CassandraStore(Access((node.hosts,), "slow", timeout=60.0, window=0.0))) as store:
+        store.prepare(["user"])
+
+        def write(version: int) -> None:
+            resumed = threading.Timer(1.0, os.kill, (pid, signal.SIGCONT))
+            os.kill(pid, signal.SIGSTOP)
+            resumed.start()
+            try:
+                store.write("user", [Cells("b1", LANE, keys, tiles, tiles + version, [bytes(60_000)] * len(keys))])
+            finally:
+                resumed.join()
+
+        write(1)
+        assert set(store.read("user", keys, [Slice("b1", 0)]).version.tolist()) == {1}
+        monkeypatch.setattr(cassandra_requests, "_busy", lambda error: False)
+        with pytest.raises(StoreAway, match="overloaded"):
+            write(2)
 
 
 def until_read(writer: Writer) -> None:

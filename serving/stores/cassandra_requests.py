@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cassandra import OperationTimedOut
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy
 
 from serving.stores.cassandra_session import FAULTS, MOST_RETRIES, Link, refusal
 
 MOST_BYTES = 16 << 20
+_BUSY_SECONDS = 0.002
 Take = Callable[[Any], None]
 Request = tuple[Any, Sequence[Any] | None, int, Take | None]
 
@@ -49,7 +53,14 @@ class Requests:
 
     def one(self, statement: Any, parameters: Sequence[Any]) -> list[Any]:
         """Rows of one request."""
-        return list(self._link.session.driver.execute(statement, parameters).all())
+        until = time.monotonic() + self._link.access.timeout
+        while True:
+            try:
+                return list(self._link.session.driver.execute(statement, parameters).all())
+            except NoHostAvailable as error:
+                if not _busy(error) or time.monotonic() > until:
+                    raise
+            time.sleep(_BUSY_SECONDS)
 
     def many(self, requests: Iterable[Request]) -> None:
         """Sends requests and takes the rows of each; returns when all are answered.
@@ -61,39 +72,62 @@ class Requests:
         Raises:
             StoreError: one failed; the others were answered, or never sent.
         """
-        driver, flight = self._link.session.driver, _Flight(self._release)
+        flight = _Flight(self._release)
         patience = self._link.access.timeout * (MOST_RETRIES + 2)
-        for statement, parameters, size, take in requests:
-            if not self._acquire(size, patience):
+        for request in requests:
+            if not self._acquire(request[2], patience):
                 flight.error = flight.error or OperationTimedOut()
                 break
-            sent = flight.begin(size)
+            sent = flight.begin(request[2])
             if flight.error is not None:
                 flight.end(sent, None)
                 break
-            future = driver.execute_async(statement, parameters)
-
-            def answered(rows: Any, future: Any = future, sent: int = sent, take: Take | None = take) -> None:
-                try:
-                    if take is not None:
-                        take(rows)
-                    if future.has_more_pages:
-                        future.start_fetching_next_page()
-                        return
-                except Exception as error:  # noqa: BLE001 (a callback has nobody to raise to)
-                    flight.end(sent, error)
-                    return
-                flight.end(sent, None)
-
-            def failed(error: Any, sent: int = sent) -> None:
-                flight.end(sent, error)
-
-            future.add_callbacks(answered, failed)
-        error = flight.wait(patience)
+            self._send(flight, sent, request)
+            self._send_again(flight, patience, 0.0)
+        self._send_again(flight, patience, patience)
+        error = flight.finish()
         if isinstance(error, FAULTS):
             raise refusal(self._link.access, error) from error
         if error is not None:
             raise error
+
+    def _send(self, flight: _Flight, sent: int, request: Request) -> None:
+        statement, parameters, _, take = request
+        future = self._link.session.driver.execute_async(statement, parameters)
+        begun = False
+
+        def answered(rows: Any) -> None:
+            nonlocal begun
+            begun = True
+            try:
+                if take is not None:
+                    take(rows)
+                if future.has_more_pages:
+                    future.start_fetching_next_page()
+                    return
+            except Exception as error:  # noqa: BLE001 (a callback has nobody to raise to)
+                flight.end(sent, error)
+                return
+            flight.end(sent, None)
+
+        def failed(error: Any) -> None:
+            if _busy(error) and not begun:
+                flight.give_back(sent, request)
+            else:
+                flight.end(sent, error)
+
+        future.add_callbacks(answered, failed)
+
+    def _send_again(self, flight: _Flight, patience: float, wait: float) -> None:
+        """Sends what the driver has given back, until it takes it; waits for all answers, if so long."""
+        until = time.monotonic() + patience
+        while back := flight.given_back(wait):
+            time.sleep(_BUSY_SECONDS)
+            for sent, request in back:
+                if flight.error is not None or time.monotonic() > until:
+                    flight.end(sent, OperationTimedOut())
+                else:
+                    self._send(flight, sent, request)
 
     def _acquire(self, size: int, patience: float) -> bool:
         """Waits until a request of that size may be sent; False if none is answered for so many seconds."""
@@ -131,6 +165,7 @@ class _Flight:
         self._release = release
         self._sent = 0
         self._open: dict[int, int] = {}
+        self._back: list[tuple[int, Request]] = []
         self._changed = threading.Condition()
 
     def begin(self, size: int) -> int:
@@ -151,11 +186,30 @@ class _Flight:
                 self._changed.notify_all()
         self._release(size)
 
-    def wait(self, patience: float) -> Any:
-        """The first error, or None, once all are answered; those that are not after so many seconds have failed."""
+    def give_back(self, sent: int, request: Request) -> None:
+        """Takes back a request that the driver has not sent."""
         with self._changed:
-            answered = self._changed.wait_for(lambda: not self._open, patience)
-            lost = [] if answered else list(self._open)
+            if sent in self._open:
+                self._back.append((sent, request))
+                self._changed.notify_all()
+
+    def given_back(self, wait: float) -> list[tuple[int, Request]]:
+        """Requests that are to be sent again; waits so many seconds for one, or until all are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._back or not self._open, wait)
+            back, self._back = self._back, []
+            return back
+
+    def finish(self) -> Any:
+        """The first error, or None; requests that are not answered have failed."""
+        with self._changed:
+            lost = list(self._open)
         for sent in lost:
             self.end(sent, OperationTimedOut())
         return self.error
+
+
+def _busy(error: Any) -> bool:
+    """Whether a request was not sent since the driver's socket is full: a node reads slower than it is written to."""
+    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) and error.errors else [error]
+    return all(isinstance(cause, ConnectionBusy) for cause in causes)
