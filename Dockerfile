@@ -21,7 +21,7 @@ COPY schemas /source/schemas
 COPY serving /source/serving
 COPY transforms /source/transforms
 COPY twinbeam /source/twinbeam
-RUN pip install --no-cache-dir '/source[pipeline,kafka,cassandra]' \
+RUN pip install --no-cache-dir '/source[pipeline,server,tokens,kafka,cassandra]' \
     && rm -rf /source \
     && ln -s /opt/twinbeam/twinbeam/jars/flink-* /opt/flink \
     && useradd --uid 1000 --create-home twinbeam \

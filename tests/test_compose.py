@@ -24,7 +24,7 @@ from pipelines.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PINNED = re.compile(r"[a-z][\w./-]*:\d+\.\d+\.\d+[\w.-]*")
-SERVERS = ("kafka", "cassandra", "jobmanager", "taskmanager")
+SERVERS = ("kafka", "cassandra", "jobmanager", "taskmanager", "server")
 KEYS = {
     "build",
     "command",
@@ -117,7 +117,7 @@ def test_every_image_is_pinned(compose: dict[str, Any]) -> None:
     assert images["cassandra"] == f"cassandra:{version(cassandra.POM, 'cassandra-all')}"
     ours = re.search(r'version="(.*?)"', (ROOT / "setup.py").read_text(encoding="utf-8"))
     assert ours is not None
-    for name in ("jobmanager", "taskmanager", "stream"):
+    for name in ("jobmanager", "taskmanager", "stream", "server"):
         assert images[name] == f"twinbeam:{ours[1]}"
         assert compose["services"][name]["build"] == "."
 
@@ -132,7 +132,7 @@ def version(pom: Path, artifact: str) -> str:
 
 def test_only_this_machine_reaches_the_ports(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert sorted(ports) == ["127.0.0.1:8081:8081", "127.0.0.1:9042:9042", "127.0.0.1:9092:9092"]
+    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (6570, 8081, 9042, 9092)]
 
 
 def test_every_server_has_a_health_check(compose: dict[str, Any]) -> None:
@@ -223,7 +223,15 @@ def test_the_example_finds_the_servers(compose: dict[str, Any]) -> None:
     assert settings.online.cassandra.datacenter == cassandra.DATACENTER
     rest = yaml.safe_load(compose["configs"]["flink"]["content"])
     assert settings.run.flink.jobmanager == f"http://{rest['rest.address']}:{rest['rest.port']}"
-    assert compose["services"]["stream"]["environment"] == {"TWINBEAM_ENV": "compose"}
+    for name in ("stream", "server"):
+        assert compose["services"][name]["environment"] == {"TWINBEAM_ENV": "compose"}
+
+
+def test_the_server_is_reached_through_its_port_alone(compose: dict[str, Any]) -> None:
+    server = Settings.load(ROOT / "examples" / "interactions", "compose").server
+    assert (server.host, server.open) == ("0.0.0.0", True)
+    assert compose["services"]["server"]["ports"] == [f"127.0.0.1:{server.port}:{server.port}"]
+    assert f"http://127.0.0.1:{server.port}/readyz" in compose["services"]["server"]["healthcheck"]["test"][-1]
 
 
 def test_the_image_is_built_of_pinned_images_and_files_that_are_there() -> None:
