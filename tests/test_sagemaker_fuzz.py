@@ -14,7 +14,8 @@ from pipelines.platform import Platform
 from tests.served import project, serving
 
 pytestmark = pytest.mark.xdist_group("server")
-REQUESTS = 900
+REQUESTS = 3_000
+GROWTH = 10_000_000
 VALUES: list[Any] = [
     None, True, 0, -1, 10**30, 2**63, 1.5, 1e308, "", "x", "\x00", "2026-11-30T00:00:00Z", "2026-11-30T00:00:00.123Z",
     "9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00+14:00", "NaN", "inf", "1e400", "-9223372036854775809", [],
@@ -138,7 +139,9 @@ def test_whatever_is_sent_is_answered_and_never_500(tmp_path: Path) -> None:
         platform.apply()
     draw, statuses = random.Random(7), set()
     with serving(folder) as server, httpx.Client(base_url=server.url, timeout=300) as http:
-        for _ in range(REQUESTS):
+        for number in range(REQUESTS):
+            if number == REQUESTS // 2:
+                held = server.memory()
             method, path, query, body = request(draw)
             content = json.dumps(body).encode() if draw.random() < 0.97 else draw.randbytes(30)
             target = draw.choice(OPERATIONS)
@@ -149,6 +152,7 @@ def test_whatever_is_sent_is_answered_and_never_500(tmp_path: Path) -> None:
             assert answer.status_code < 500, (method, path, query, target, body, answer.text)
             if answer.status_code >= 400 and "x-amzn-errortype" in answer.headers:
                 assert answer.json()["Message"], (method, path, body)
+        assert server.memory() < held + GROWTH
         assert "Traceback" not in server.err()
     assert statuses >= {
         ("PUT", 200),

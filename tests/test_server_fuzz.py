@@ -22,6 +22,7 @@ from tests.served import Server, project, serving
 
 pytestmark = pytest.mark.xdist_group("server")
 SIZE = int(os.environ.get("TWINBEAM_SOAK_SIZE", "1"))
+GROWTH = 10_000_000
 SEED = int(os.environ.get("TWINBEAM_SOAK_SEED", "1"))
 OPERATIONS = [
     ("/v1/features", "POST"),
@@ -111,7 +112,9 @@ def test_pushes_near_what_is_legal(client: httpx.Client, source: str, events: An
 def test_bytes_of_any_kind(server: Server) -> None:
     draw = random.Random(SEED)
     whole = request_bytes("POST", "/v1/features", b'{"features": "both", "keys": {"user_id": [1, 2]}}', accept="*/*")
-    for _ in range(200 * SIZE):
+    for number in range(1_000 * SIZE):
+        if number == 500 * SIZE:
+            held = server.memory()
         content = bytearray(whole)
         for _ in range(draw.randrange(1, 6)):
             at = draw.randrange(len(content))
@@ -130,6 +133,7 @@ def test_bytes_of_any_kind(server: Server) -> None:
         assert answer is None or answer.status < 500 or answer.status == 501, (bytes(content), answer)
         wire.close()
     assert httpx.get(f"{server.url}/healthz").text == "alive\n"
+    assert server.memory() < held + GROWTH
 
 
 def _json(value: Any) -> bytes:
