@@ -250,8 +250,10 @@ def test_switched_on_it_is_filled_from_the_offline_store(twins: Twins, tmp_path:
 def test_switched_off_it_is_refused_and_no_longer_fed(twins: Twins, tmp_path: Path) -> None:
     folder = copied(twins.online, tmp_path / "off", ONLINE)
     with Platform.open(folder) as platform:
+        earlier = platform.audit().answers  # other tests have read the online twin
         served = platform.get("history", KEYS, now=END).to_dict()
-        assert platform.audit().answers == 1
+        answers = platform.audit().answers
+        assert answers == earlier + 1
         blocks = held(platform)["history"]
     (folder / "features.py").write_text(OFFLINE_ONLY)
     with Platform.open(folder) as platform:
@@ -272,7 +274,7 @@ def test_switched_off_it_is_refused_and_no_longer_fed(twins: Twins, tmp_path: Pa
         with pytest.raises(RequestError, match="feature view 'history' is offline only"):
             platform.get("history", KEYS)
         report = platform.audit()
-        assert (report.answers, report.skipped, report.mismatches) == (0, 1, ())
+        assert (report.answers, report.skipped, report.mismatches) == (0, answers, ())
     (folder / "features.py").write_text(ONLINE)
     with Platform.open(folder) as platform:
         platform.apply()
