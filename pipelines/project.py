@@ -12,11 +12,12 @@ from pipelines.clock import Clock
 from pipelines.progress import FedView
 from pipelines.settings import FILE, Settings
 from pipelines.stores import Stores
-from schemas.errors import RequestError, did_you_mean
+from schemas.errors import RequestError, TwinbeamError, did_you_mean
 from schemas.registry import Registry
 from schemas.source import Source
 from serving.deployment import Deployment
 from serving.encoders import fitted_catalog
+from serving.plan import plan
 from serving.stores.base import OnlineStore
 from serving.stores.offline import OfflineStore
 from transforms.catalog import Catalog
@@ -108,6 +109,25 @@ class Project:
         deployment.check_applied(self.catalog)
         deployment.check_engine(self.catalog)
         return deployment
+
+    def as_applied(self) -> tuple[Project, Deployment]:
+        """The project by the definitions that are applied, and the deployment that they are.
+
+        That is this project, unless something else is applied, as by somebody who did that after its definitions were
+        read: then they are read anew. If the files have mistakes or are not applied, the definitions at hand go on.
+
+        Raises:
+            RequestError: as of `checked_deployment`.
+            DefinitionChanged: as of `checked_deployment`.
+        """
+        deployment = Deployment.load(self.offline)
+        if self.registry.modules and plan(self.catalog, deployment, None).deployment.views != deployment.views:
+            try:
+                project = self.again()
+                return project, project.checked(deployment)
+            except TwinbeamError:
+                pass  # Whoever writes them is not done; what he applies then is taken up like any other change.
+        return self, self.checked(deployment)
 
     def fitted_catalog(self, deployment: Deployment | None = None) -> Catalog:
         """The definitions, compiled and fitted by the artefacts that are applied.

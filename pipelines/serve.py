@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.serving_calls import PreparedReader, ServingCalls
-from schemas.errors import RequestError, TwinbeamError
+from schemas.errors import DefinitionChanged, RequestError, TwinbeamError
 from schemas.feature_group import FeatureGroup
 from serving.deployment import Deployment
 from serving.server.counters import Counters
@@ -103,7 +103,8 @@ class ProjectBackend:
 
     def __init__(self, project: Project, counters: Counters) -> None:
         self._counters = counters
-        self._applied = AppliedProject(project, Deployment.load(project.offline), counters)
+        self._given = project
+        self._applied = AppliedProject(*_applied(project), counters)
         self._looking, self._left = threading.Lock(), list[tuple[float, AppliedProject]]()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="twinbeam-definitions", daemon=True)
@@ -173,6 +174,7 @@ class ProjectBackend:
             self._thread.join()
         self._close_left(0.0)
         self._applied.close()
+        self._given.close()
 
     def _watch(self) -> None:
         refused, looks = self._applied.version, 0
@@ -198,6 +200,14 @@ class ProjectBackend:
         for since, applied in left:
             if now - since >= seconds:
                 applied.close()
+
+
+def _applied(project: Project) -> tuple[Project, Deployment]:
+    """The project by the definitions that are applied; by those at hand where they are not."""
+    try:
+        return project.as_applied()
+    except (RequestError, DefinitionChanged):
+        return project, Deployment.load(project.offline)
 
 
 def _groups(project: Project, deployment: Deployment) -> dict[str, FeatureGroup]:

@@ -49,12 +49,14 @@ def run_stream(project: Project, views: Iterable[str] | None, until: str | float
     names = names_of(views)
     if until != CAUGHT_UP:
         return Stream(project, names, None if until is None else float(until)).run()
-    sources = project.sources(None)
-    ends = topic_ends(project, sources)
-    fed = project.fed_views(project.checked_deployment(), names, sources)
-    progress = Progress.read(project.offline, project.online, sources, fed)
-    tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
-    return launch(project, sources, fed, tasks, {}, bounded=False)
+    with ExitStack() as opened:
+        project, deployment = _as_applied(project, opened)
+        sources = project.sources(None)
+        ends = topic_ends(project, sources)
+        fed = project.fed_views(deployment, names, sources)
+        progress = Progress.read(project.offline, project.online, sources, fed)
+        tasks = plan_lanes(sources, fed, progress, ends, unbounded=True)
+        return launch(project, sources, fed, tasks, {}, bounded=False)
 
 
 def check_until(until: str | float | None) -> None:
@@ -94,11 +96,11 @@ class Stream:
 
     def run(self) -> RunReport:
         """Runs to the end, and says what it did in all."""
-        project, clock = self._project, self._project.clock
+        clock = self._project.clock
         started, begun = clock.now(), clock.elapsed()
         together = False
         with ExitStack() as opened, ended_by_signals(self._end), self._timed:
-            deployment = project.checked_deployment()
+            project, deployment = _as_applied(self._project, opened)
             while True:
                 begin = partial(self._pipeline, project, deployment, together)
                 outcome = Attendance(project, self._ended, self._begin_time).run(begin)
@@ -184,6 +186,14 @@ def topic_ends(project: Project, sources: Mapping[str, Source]) -> dict[Lane, in
         begin_lanes(project, sources[name], topic, lanes)
         ends |= lanes
     return ends
+
+
+def _as_applied(given: Project, opened: ExitStack) -> tuple[Project, Deployment]:
+    """See `Project.as_applied`; the stack closes what is opened for it."""
+    project, deployment = given.as_applied()
+    if project is not given:
+        opened.callback(project.close)
+    return project, deployment
 
 
 def _still_there(views: list[str] | None, project: Project) -> list[str] | None:

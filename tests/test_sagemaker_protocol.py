@@ -21,6 +21,7 @@ from pipelines.commands.main import main
 from pipelines.platform import Platform
 from serving.deployment import Deployment
 from serving.server.messages import Request
+from serving.server.sagemaker.bodies import LEGAL_NAME
 from serving.server.sagemaker.signature import Authorization, signature
 from tests.served import Server, project, serving
 
@@ -292,7 +293,13 @@ def test_rights(client: Client) -> None:
             None,
             "no feature 'x'",
         ),
-        ("GET", "/FeatureGroup/o%20s", {"RecordIdentifierValueAsString": "a"}, None, "neither a name"),
+        (
+            "GET",
+            "/FeatureGroup/o%20s",
+            {"RecordIdentifierValueAsString": "a"},
+            None,
+            "'o s' is neither a name of a feature group nor an ARN of one: legal is a name (1 to 64 of A-Z",
+        ),
         (
             "GET",
             "/FeatureGroup/orders",
@@ -320,8 +327,8 @@ def test_rights(client: Client) -> None:
             "PUT",
             "/FeatureGroup/orders",
             {},
-            {"Record": [{"FeatureName": "price", "ValueAsString": 1}]},
-            "ValueAsString",
+            {"Record": [{"FeatureName": "at", "ValueAsString": "x"}, {"FeatureName": "price", "ValueAsString": 1}]},
+            "Record[1].ValueAsString: 1 is not legal: legal is str",
         ),
         ("PUT", "/FeatureGroup/orders", {}, {"Record": [{"FeatureName": "at"}] * 2}, "twice"),
         ("POST", "/BatchGetRecord", {}, {"Identifiers": []}, "Identifiers"),
@@ -334,6 +341,35 @@ def test_what_is_not_legal_is_told(
     told = client.call(method, path, body, 400, **query)
     assert told["code"] == "ValidationError"
     assert text in told["Message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"FeatureGroupName": "my group"}, f"FeatureGroupName: 'my group' is not legal: legal is {LEGAL_NAME}"),
+        ({"FeatureGroupName": "g" * 65}, f"FeatureGroupName: '{'g' * 65}' is not legal: legal is {LEGAL_NAME}"),
+        (
+            {"FeatureDefinitions": [GROUP["FeatureDefinitions"][0], {"FeatureName": "é", "FeatureType": "String"}]},
+            f"FeatureDefinitions[1].FeatureName: 'é' is not legal: legal is {LEGAL_NAME}",
+        ),
+        (
+            {"FeatureDefinitions": [{"FeatureName": "a", "FeatureType": "Text"}]},
+            "FeatureDefinitions[0].FeatureType: 'Text' is not legal: legal are Integral, Fractional, String",
+        ),
+        (
+            {"FeatureDefinitions": [{"FeatureName": "a"}]},
+            "FeatureDefinitions[0]: Object missing required field FeatureType",
+        ),
+        ({"EventTimeFeatureName": "then"}, "'then' is none of the FeatureDefinitions: legal are order-id, at, price"),
+        ({"RoleArn": "me"}, "RoleArn: 'me' is not legal: legal is arn:aws:iam::ACCOUNT:role/NAME"),
+        ({"Description": ["x" * 300]}, f'Description: ["{"x" * 198}... is not legal: legal is str'),
+    ],
+)
+def test_what_a_group_may_not_be_is_told(client: Client, changes: Mapping[str, Any], told: str) -> None:
+    assert (
+        told
+        in client.control("CreateFeatureGroup", 400, **{**GROUP, "FeatureGroupName": "other", **changes})["Message"]
+    )
 
 
 def test_a_view_is_a_group_as_it_is(made: tuple[Path, Server, Client]) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from serving.server.sagemaker.errors import invalid
+from serving.server.sagemaker.refusals import refusal
 
 ARN = r"(arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:feature-group/)?"
 NAME = r"[a-zA-Z0-9](?:[_-]*[a-zA-Z0-9]){0,63}"
-GroupName = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=64)]
-NameOrArn = Annotated[str, Meta(pattern=f"^{ARN}{NAME}$", max_length=256)]
-FeatureName = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=64)]
+LEGAL_NAME = "1 to 64 of A-Z, a-z, 0-9, - and _, a letter or digit first and last"
+LEGAL_ARN = f"a name ({LEGAL_NAME}), or arn:aws:sagemaker:REGION:ACCOUNT:feature-group/NAME"
+GroupName = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=64, description=LEGAL_NAME)]
+NameOrArn = Annotated[str, Meta(pattern=f"^{ARN}{NAME}$", max_length=256, description=LEGAL_ARN)]
+FeatureName = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=64, description=LEGAL_NAME)]
 Value = Annotated[str, Meta(max_length=358_400)]
 Store = Literal["OnlineStore", "OfflineStore"]
 Stores = Annotated[list[Store], Meta(min_length=1, max_length=2)]
 Unit = Literal["Seconds", "Minutes", "Hours", "Days", "Weeks"]
 Switch = Literal["Enabled", "Disabled"]
-_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
 class SageMakerBody(msgspec.Struct, rename="pascal"):
@@ -106,7 +107,7 @@ class Bodies:
     """
 
     def __init__(self, kind: type[SageMakerBody]) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
+        self._kind, self._decode = kind, msgspec.json.Decoder(kind).decode
 
     def decode(self, body: bytes) -> Any:
         """The body; none at all is an empty one.
@@ -117,9 +118,6 @@ class Bodies:
         try:
             return self._decode(body or b"{}")
         except msgspec.ValidationError as error:
-            text = str(error)
-            place = _PLACE.search(text)
-            where = f"{place[1]}: " if place and place[1] else ""
-            raise invalid(f"{where}{_PLACE.sub('', text).replace('`', '')}") from None
+            raise invalid(refusal(error, body or b"{}", self._kind)) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise invalid(f"the body is no JSON: {error}") from None

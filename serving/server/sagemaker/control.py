@@ -308,7 +308,7 @@ def _whole(body: CreateBody) -> None:
     ):
         feature = named.get(name)
         if feature is None:
-            raise invalid(f"{what}: {name!r} is none of the FeatureDefinitions")
+            raise invalid(f"{what}: {name!r} is none of the FeatureDefinitions: legal are {', '.join(named)}")
         if feature.collection_type is not None or feature.feature_type not in kinds:
             raise invalid(f"{what}: {name!r} must be of type {' or '.join(kinds)}, and no collection")
     if body.record_identifier_feature_name == body.event_time_feature_name:
@@ -322,7 +322,10 @@ def _whole(body: CreateBody) -> None:
 
 def _feature(group: FeatureGroup, name: str) -> str:
     if name not in group.by_name:
-        raise failure("ResourceNotFound", 404, f"feature group {group.name!r} has no feature {name!r}")
+        legal = ", ".join(group.by_name)
+        raise failure(
+            "ResourceNotFound", 404, f"feature group {group.name!r} has no feature {name!r}: legal are {legal}"
+        )
     return name
 
 

@@ -13,6 +13,15 @@ Collection = Literal["List", "Set", "Vector"]
 Token = Annotated[str, Meta(max_length=8_192)]
 Order = Literal["Ascending", "Descending"]
 Resource = Annotated[str, Meta(max_length=256)]
+RoleArn = Annotated[
+    str,
+    Meta(
+        min_length=20,
+        max_length=2_048,
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/",
+        description="arn:aws:iam::ACCOUNT:role/NAME, ACCOUNT of 12 digits",
+    ),
+]
 
 
 class VectorConfig(SageMakerBody):
@@ -48,7 +57,9 @@ class OnlineStoreConfig(SageMakerBody, omit_defaults=True):
 class S3StorageConfig(SageMakerBody, omit_defaults=True):
     """Where the offline store would be in S3."""
 
-    s3_uri: Annotated[str, Meta(max_length=1_024, pattern=r"^(https|s3)://([^/]+)/?(.*)$")]
+    s3_uri: Annotated[
+        str, Meta(max_length=1_024, pattern=r"^(https|s3)://([^/]+)/?(.*)$", description="s3://BUCKET/PREFIX")
+    ]
     kms_key_id: str | None = None
     resolved_output_s3_uri: str | None = None
 
@@ -87,9 +98,7 @@ class CreateBody(SageMakerBody, omit_defaults=True):
     online_store_config: OnlineStoreConfig | None = None
     offline_store_config: OfflineStoreConfig | None = None
     throughput_config: ThroughputConfig | None = None
-    role_arn: (
-        Annotated[str, Meta(min_length=20, max_length=2_048, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/")] | None
-    ) = None
+    role_arn: RoleArn | None = None
     description: Annotated[str, Meta(max_length=128)] | None = None
     tags: Annotated[list[Tag], Meta(max_length=50)] | None = None
 
@@ -180,7 +189,18 @@ class Filter(SageMakerBody):
     """One condition of Search."""
 
     name: str
-    operator: Literal["Equals", "NotEquals", "Contains", "Exists", "NotExists", "In"] = "Equals"
+    operator: Literal[
+        "Equals",
+        "NotEquals",
+        "Contains",
+        "Exists",
+        "NotExists",
+        "In",
+        "GreaterThan",
+        "GreaterThanOrEqualTo",
+        "LessThan",
+        "LessThanOrEqualTo",
+    ] = "Equals"
     value: str | None = None
 
 

@@ -9,7 +9,7 @@ import re
 from schemas.errors import TwinbeamError
 from schemas.feature_group import FeatureGroup
 from serving.server.access import Caller
-from serving.server.sagemaker.bodies import ARN, NAME
+from serving.server.sagemaker.bodies import ARN, LEGAL_ARN, NAME
 from serving.server.sagemaker.errors import forbidden, invalid, missing
 from serving.server.sagemaker.ports import GroupStore
 
@@ -66,7 +66,10 @@ def plain_name(given: str) -> str:
     """
     match = _NAME.fullmatch(given)
     if match is None:
-        raise invalid(f"FeatureGroupName: {given[:200]!r} is neither a name of a feature group nor an ARN of one")
+        raise invalid(
+            f"FeatureGroupName: {given[:200]!r} is neither a name of a feature group nor an ARN of one: legal is "
+            f"{LEGAL_ARN}"
+        )
     return match[2]
 
 
