@@ -15,7 +15,7 @@ from bench.table import Measured, json_text, markdown, text
 
 MODULES = (
     *("operations", "pipeline", "reads", "training", "storage", "kafka", "cassandra", "feast"),
-    *("serving", "serving_cassandra", "serving_push", "serving_values"),
+    *("serving", "serving_streaming", "serving_cassandra", "serving_push", "serving_values"),
 )
 
 

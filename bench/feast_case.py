@@ -63,7 +63,7 @@ def materialize(file: str, folder: str, engine: str) -> dict[str, float]:
 def prepare(file: str, folder: str, cassandra: dict[str, Any] | None = None) -> dict[str, float]:
     """A repository that `feast serve` serves, with two views of the newest row of every entity in its online store.
 
-    A third view, `pushed`, is what a push source of that name is pushed to.
+    The view of ten features, `profile`, can be pushed to by a push source named `pushed`.
 
     Args:
         file: of the rows.
@@ -83,19 +83,19 @@ def prepare(file: str, folder: str, cassandra: dict[str, Any] | None = None) -> 
     store = FeatureStore(repo_path=folder)
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
     source = FileSource(name="profiles", path=file, timestamp_field="ts")
+    pushed = PushSource(name="pushed", batch_source=source)
+    windows = [f"w{number}" for number in range(12)]
     views = [
         FeatureView(
             name=name,
             entities=[user],
             ttl=AGE,
             schema=[Field(name=column, dtype=Float64) for column in columns],
-            source=source,
+            source=fed,
         )
-        for name, columns in (("profile", FEATURES), ("windows", [f"w{number}" for number in range(12)]))
+        for name, columns, fed in (("profile", FEATURES, pushed), ("windows", windows, source))
     ]
-    pushed = PushSource(name="pushed", batch_source=FileSource(name="batch", path=file, timestamp_field="ts"))
-    fields = [Field(name=column, dtype=Float64) for column in FEATURES]
-    store.apply([user, *views, FeatureView(name="pushed", entities=[user], ttl=AGE, schema=fields, source=pushed)])
+    store.apply([user, *views])
     times = pd.read_parquet(file, columns=["ts"])["ts"]
     with Stopwatch() as watch:
         names = [view.name for view in views]

@@ -47,6 +47,8 @@ log = "off"
 wait = "60s"
 patience = "10s"
 """
+STARTED_SECONDS = 900.0
+LOAD_SECONDS = 300.0
 OVER_CASSANDRA = """\
 [online]
 store = "cassandra"
@@ -161,12 +163,12 @@ def ours(folder: Path, file: Path, node: Cassandra | None = None) -> Iterator[Se
 
 
 @contextmanager
-def forgiven() -> Iterator[None]:
-    """Where Feast's server does not start or ends by itself, that is told, and its figures are left out."""
+def forgiven(what: str = "Feast") -> Iterator[None]:
+    """Where Feast's server does not start, does not answer or ends by itself, that is told, and a figure left out."""
     try:
         yield
     except RuntimeError as error:
-        print(f"\nFeast is left out: {error}", file=sys.stderr)
+        print(f"\n{what} is left out: {error}", file=sys.stderr)
 
 
 def made(place: Path, where: str, node: Cassandra | None = None) -> Path:
@@ -194,7 +196,7 @@ def answering(place: Path) -> Iterator[Served]:
 
 @contextmanager
 def feast(folder: Path, file: Path, python: Path, node: Cassandra | None = None) -> Iterator[Served]:
-    """Feast's server over the newest row of every entity, which can be pushed to as well."""
+    """Feast's server over the newest row of every entity; a push replaces what is read of latest features."""
     place, port = folder / "theirs", free_port()
     os.environ["FEAST_USAGE"] = "False"
     if node is not None:
@@ -202,7 +204,10 @@ def feast(folder: Path, file: Path, python: Path, node: Cassandra | None = None)
     address = None if node is None else {"port": node.port, "keyspace": RIVAL_KEYSPACE, "datacenter": DATACENTER}
     given = {"file": str(file), "folder": str(place), "cassandra": address}
     case = [str(python), "-m", "bench.measuring", "bench.feast_case:prepare", json.dumps(given)]
-    done = subprocess.run(case, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(case, cwd=ROOT, capture_output=True, text=True, check=False, timeout=STARTED_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"Feast was not filled in {STARTED_SECONDS:.0f} s") from None
     if done.returncode:
         raise RuntimeError(f"Feast could not be filled:\n{done.stderr[-2_000:]}")
     command = [str(python.with_name("feast")), "--chdir", str(place), "serve", "--port", str(port), "--workers", "1"]
@@ -221,10 +226,10 @@ def make_keyspace(node: Cassandra, name: str) -> None:
         )
 
 
-def questions(server: Served, kind: str, keys: int, entities: int) -> list[dict[str, Any]]:
+def questions(server: Served, kind: str, keys: int, entities: int, count: int = 200) -> list[dict[str, Any]]:
     """Questions for some keys each, the same to both servers."""
     draw = np.random.default_rng([13, keys])
-    return [server.body(kind, draw.choice(entities, keys, replace=False).tolist()) for _ in range(200)]
+    return [server.body(kind, draw.choice(entities, keys, replace=False).tolist()) for _ in range(count)]
 
 
 def loaded(
@@ -240,13 +245,26 @@ def loaded(
         rate: requests a second; 0 for as many as are answered.
         path: that is posted to; by default that of reads.
     """
+    asked = warmed(server, bodies, connections, seconds, rate, path)
+    return measured(server, asked, seconds)
+
+
+def warmed(
+    server: Served, bodies: Sequence[Any], connections: int, seconds: float, rate: float = 0.0, path: str = ""
+) -> dict[str, Any]:
+    """The warming alone of a load of so many seconds; what `measured` takes to go on with it."""
     file = server.folder.with_name("bodies.json")
     file.write_text(json.dumps(list(bodies)), encoding="utf-8")
-    load = {"port": server.port, "path": path or server.path, "bodies": str(file), "connections": connections}
-    load["rate"] = rate
-    _client(load | {"seconds": max(seconds / 4, 0.5)})
+    asked = {"port": server.port, "path": path or server.path, "bodies": str(file), "connections": connections}
+    asked["rate"] = rate
+    _client(asked | {"seconds": max(seconds / 4, 0.5)})
+    return asked
+
+
+def measured(server: Served, asked: Mapping[str, Any], seconds: float) -> Load:
+    """A load that was warmed."""
     before = server.cpu()
-    found = _client(load | {"seconds": seconds})
+    found = _client({**asked, "seconds": seconds})
     spent = server.cpu() - before
     count = int(found["requests"])
     return Load(count, found["rate"], found["p50"], found["p99"], spent / count, server.mb())
@@ -255,7 +273,11 @@ def loaded(
 def _client(arguments: Mapping[str, Any]) -> dict[str, float]:
     """Figures of a load, made by a process of its own."""
     command = [sys.executable, "-m", "bench.http_client", json.dumps(dict(arguments))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    limit = 10 * arguments["seconds"] + LOAD_SECONDS
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"the load did not end in {limit:.0f} s") from None
     if done.returncode:
         raise RuntimeError(f"the load failed: {done.stderr[-2_000:]}")
     found: dict[str, float] = json.loads(done.stdout)
@@ -268,7 +290,7 @@ def process(command: Sequence[str], log: Path, probe: str) -> Iterator[int]:
     with log.open("w") as said:
         started = subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT)
         try:
-            until = time.monotonic() + 900
+            until = time.monotonic() + STARTED_SECONDS
             while not _answers(probe):
                 if started.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"{' '.join(command)}: does not answer:\n{log.read_text()[-2_000:]}")

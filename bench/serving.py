@@ -52,6 +52,12 @@ def asked(server: Served, entities: int, seconds: float) -> dict[Case, Load]:
     }
 
 
+def size(case: Case) -> str:
+    """Keys and connections of a case in words."""
+    _, keys, connections = case
+    return f"{keys} {'key' if keys == 1 else 'keys'}, {connections} connection{'s' if connections > 1 else ''}"
+
+
 def table(what: str, mine: Mapping[Case, Load], theirs: Mapping[Case, Load], name: str) -> list[Measured]:
     """Rows of all figures."""
     return [row for figure in FIGURES for row in _rows(what, figure, mine, theirs, name)]
@@ -66,11 +72,10 @@ def _rows(
 ) -> Iterator[Measured]:
     title, attribute, factor, unit, better = figure
     for case, of_case in mine.items():
-        kind, keys, connections = case
         other = theirs.get(case)
         yield Measured(
-            f"{what}, {TITLES[kind]}: {title}",
-            f"{keys} {'key' if keys == 1 else 'keys'}, {connections} connection{'s' if connections > 1 else ''}",
+            f"{what}, {TITLES[case[0]]}: {title}",
+            size(case),
             getattr(of_case, attribute) * factor,
             unit,
             better,

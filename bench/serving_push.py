@@ -1,7 +1,9 @@
 """Pushes by HTTP while a stream writes what was pushed into both stores, beside Feast's push into its online store.
 
 Ours is measured twice: answered once rows are durable in the topic (202), and once they can be read (`wait=served`).
-Feast's answers when the rows are in its online store, and has no stream beside it; it keeps nothing offline.
+Feast's answers when the rows are in its online store, and has no stream beside it; it keeps nothing offline. A push of
+10,000 rows takes it many seconds, so that it is given four of them at once, all of which are waited for; the other
+loads last for some seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,19 @@ import numpy as np
 import twinbeam
 from bench.feast import VERSION
 from bench.measuring import ROOT
-from bench.servers import LATEST, Load, Served, answering, feast, forgiven, loaded, made, rival, rows_file
+from bench.publisher import FEAST, OURS, body, columns
+from bench.servers import Load, Served, answering, feast, forgiven, loaded, made, rival, rows_file
 from bench.table import Measured
 from pipelines.dev.cassandra import Cassandra
 
 ROWS = (1, 100, 10_000)
 CONNECTIONS = 4
 ENTITIES = 20_000
-PUSH = "/v1/push/profiles"
-SERVED = f"{PUSH}?wait=served"
+SERVED = f"{OURS}?wait=served"
+LARGE = 10_000
+PUSHED_SECONDS = 300.0
 SETTLED_SECONDS = 600.0
+SPREAD = 10_000_000
 
 
 def measure(scale: float = 1.0) -> list[Measured]:
@@ -53,7 +58,9 @@ def measure(scale: float = 1.0) -> list[Measured]:
         if python is not None:
             file = rows_file(folder / "rows.parquet", 2_000, 200)
             with forgiven(), feast(folder, file, python) as server:
-                theirs = {rows: loaded(server, _feast(rows), CONNECTIONS, seconds, path="/push") for rows in ROWS}
+                for rows in ROWS:
+                    with forgiven(f"Feast's push of {rows:,} rows"):
+                        theirs[rows] = _feast(server, rows, seconds)
     return list(_table(found, theirs))
 
 
@@ -64,9 +71,9 @@ def _ours(store: str, folder: Path, seconds: float, node: Cassandra | None) -> d
     found = {}
     with answering(place) as server, streaming(place):
         for rows in ROWS:
-            for title, path in (("served", SERVED), ("durable", PUSH)):
+            for title, path in (("served", SERVED), ("durable", OURS)):
                 settle(server)
-                found[f"{store}, {title}", rows] = loaded(server, _events(rows), CONNECTIONS, seconds, path=path)
+                found[f"{store}, {title}", rows] = loaded(server, _bodies(OURS, rows), CONNECTIONS, seconds, path=path)
     return found
 
 
@@ -92,7 +99,7 @@ def settle(server: Served) -> None:
     until = time.monotonic() + SETTLED_SECONDS
     while True:
         with suppress(urllib.error.HTTPError):  # 504: not yet.
-            content = json.dumps(_events(1)[0]).encode()
+            content = json.dumps(_bodies(OURS, 1)[0]).encode()
             request = urllib.request.Request(f"http://127.0.0.1:{server.port}{SERVED}", content)
             request.add_header("content-type", "application/json")
             with urllib.request.urlopen(request, timeout=120):
@@ -101,31 +108,50 @@ def settle(server: Served) -> None:
             raise RuntimeError(f"the stream did not catch up in {SETTLED_SECONDS:.0f} s")
 
 
-def _columns(rows: int, names: Sequence[str], number: int) -> dict[str, list[Any]]:
-    draw = np.random.default_rng([17, rows, number])
-    now = datetime.now(UTC)
-    times = [(now - timedelta(microseconds=int(age))).isoformat() for age in draw.integers(0, 10**7, rows)]
-    columns: dict[str, list[Any]] = {"user_id": draw.integers(0, ENTITIES, rows).tolist(), "ts": times}
-    return columns | {name: draw.normal(size=rows).round(6).tolist() for name in names}
+def _feast(server: Served, rows: int, seconds: float) -> Load:
+    bodies = _bodies(FEAST, rows)
+    if rows < LARGE:
+        return loaded(server, bodies, CONNECTIONS, seconds, path=FEAST)
+    return waited_for(server, bodies, FEAST, PUSHED_SECONDS)
 
 
-def _events(rows: int) -> list[dict[str, Any]]:
-    return [{"events": _turned(_columns(rows, LATEST, number))} for number in range(_bodies(rows))]
+def waited_for(server: Served, bodies: Sequence[Any], path: str, limit: float) -> Load:
+    """A load of each body once, all at the same time.
+
+    Args:
+        server: that is posted to.
+        bodies: what is posted.
+        path: where to.
+        limit: seconds that an answer may take.
+
+    Raises:
+        RuntimeError: not every body is answered well and in time; what a part of them came to would say nothing.
+    """
+
+    def posted(content: bytes) -> float:
+        begun = time.perf_counter()
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", content)
+        request.add_header("content-type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=limit) as answer:
+                answer.read()
+        except OSError as error:
+            raise RuntimeError(f"a push was not answered within {limit:g} s: {error}") from None
+        return time.perf_counter() - begun
+
+    contents = [json.dumps(each).encode() for each in bodies]
+    before, begun = server.cpu(), time.perf_counter()
+    with ThreadPoolExecutor(len(contents)) as pool:
+        taken = sorted(pool.map(posted, contents))
+    count, seconds = len(taken), time.perf_counter() - begun
+    return Load(count, count / seconds, taken[count // 2], taken[-1], (server.cpu() - before) / count, server.mb())
 
 
-def _feast(rows: int) -> list[dict[str, Any]]:
+def _bodies(path: str, rows: int) -> list[dict[str, Any]]:
     return [
-        {"push_source_name": "pushed", "df": _columns(rows, LATEST, number), "to": "online"}
-        for number in range(_bodies(rows))
+        body(path, columns(np.random.default_rng([17, rows, number]), rows, ENTITIES, SPREAD))
+        for number in range(50 if rows < LARGE else CONNECTIONS)
     ]
-
-
-def _bodies(rows: int) -> int:
-    return 50 if rows < 10_000 else 4
-
-
-def _turned(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _table(found: Mapping[tuple[str, int], Load], theirs: Mapping[int, Load]) -> Iterator[Measured]:
@@ -141,6 +167,7 @@ def _table(found: Mapping[tuple[str, int], Load], theirs: Mapping[int, Load]) ->
                 return of.rate * rows if better == "higher" else of.cpu / rows * factor
 
             size = f"{title}, {rows:,} {'row' if rows == 1 else 'rows'} a call"
+            whose = name if other is None else f"{name}, {other.requests:,} calls"
             yield Measured(
-                case, size, value(load), unit, better, name, None if other is None else value(other), load.mb
+                case, size, value(load), unit, better, whose, None if other is None else value(other), load.mb
             )
