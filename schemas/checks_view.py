@@ -36,6 +36,7 @@ def view_mistakes(view: FeatureView) -> list[Mistake]:
         columns = view_columns(view, source)
         before = (*(field.name for field in source.resolved_fields), *_names_of(view.returns))
         _columns(view.explode, "explode", before, source, findings, view.place)
+        _columns(view.expires, "expires", columns, source, findings, view.place)
         for feature in features:
             _feature_columns(feature, columns, source, findings, view.place)
     _derived(view, features, findings)
@@ -197,5 +198,10 @@ def _taken(taken: dict[str, str], name: object, place: str, findings: Findings) 
 def _ages(view: FeatureView, features: list[Aggregation | Latest], findings: Findings) -> None:
     findings.duration("ttl", view.ttl)
     findings.duration("late", view.late)
-    if view.ttl is not None and not any(isinstance(feature, Latest) for feature in features):
-        findings.add("ttl limits the age of latest features, and there are none: give the aggregates a window, over=")
+    if view.expires is not None:
+        findings.text("expires", view.expires)
+    for name, given in (("ttl", view.ttl), ("expires", view.expires)):
+        if given is not None and not any(isinstance(feature, Latest) for feature in features):
+            findings.add(
+                f"{name} limits the age of latest features, and there are none: give the aggregates a window, over="
+            )

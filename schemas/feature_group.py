@@ -216,6 +216,7 @@ class FeatureGroup:
             where=ONLINE if self.online else None,
             features=[*(feature.column for feature in self.values), EXPIRES, SEQUENCE, TEXTS],
             ties="first",
+            expires=EXPIRES,
             online=self.online,
             description=description,
             place=place,

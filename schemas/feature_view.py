@@ -30,6 +30,8 @@ class FeatureView:
         features: columns (their latest value), `latest(...)` and `agg....(...)`.
         derive: feature -> row-local SQL over finished features and `now`; stored nowhere.
         ttl: greatest age of a latest feature, both ends inclusive; None for any age.
+        expires: column of the rows that says from when on a row is too old for latest features, whatever `ttl` says: a
+            time, or µs since the epoch; null for never.
         late: how long after its window has passed a tile stays in the online store; None for the store's own.
         ties: which of two rows of equal event time is the latest, one of `TIES`.
         online: whether its features are kept and read online; if not, its rows are stored, for training sets alone.
@@ -51,6 +53,7 @@ class FeatureView:
     features: Sequence[str | Aggregation | Latest]
     derive: Mapping[str, str] = field(default_factory=dict)
     ttl: str | None = None
+    expires: str | None = None
     late: str | None = None
     ties: str = "last"
     online: bool = True

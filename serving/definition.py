@@ -45,6 +45,8 @@ def view_parts(view: CompiledView) -> dict[str, str]:
             parts[f"column {field.name}"] = type_text(field.type)
     if view.ttl is not None:
         parts["ttl"] = duration_text(view.ttl)
+    if definition.expires is not None:
+        parts["expires"] = definition.expires
     if view.late is not None:
         parts["late"] = duration_text(view.late)
     parts["ties"] = view.ties

@@ -26,7 +26,10 @@ OVERFLOW = object()
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature, times in µs; a latest one has one column and perhaps a ttl. `where` gives True, False or None."""
+    """One feature, times in µs; a latest one has one column and perhaps a ttl. `where` gives True, False or None.
+
+    `expires` names a column (µs) that says from when on a row is too old.
+    """
 
     operation: str
     columns: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Feature:
     kind: str = "aggregate"
     ttl: int | None = None
     ties: str = "last"
+    expires: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,8 @@ def _latest(feature: Feature, rows: list[Row], t: int) -> tuple[Any, str]:
     if row is None or row["_deleted"]:
         return None, "NOT_FOUND"
     if feature.ttl is not None and t - row["_event_time"] > feature.ttl:
+        return None, "OUTSIDE_MAX_AGE"
+    if feature.expires is not None and row[feature.expires] is not None and row[feature.expires] <= t:
         return None, "OUTSIDE_MAX_AGE"
     return row[feature.columns[0]], "NULL_VALUE" if row[feature.columns[0]] is None else "PRESENT"
 

@@ -486,6 +486,15 @@ def test_times_to_live_and_stores_and_updates(made: tuple[Path, Server, Client])
     one = timedelta(hours=1)
     first = {"alive": ("1", timedelta(days=2)), "warm": ("1", one), "gone": ("1", one), "changed": ("1", one)}
     assert caught_up() == first
+    with Platform.open(folder) as platform:
+        (group,) = [group for group in platform.registry.groups if group.name == "orders"]
+        keys = {group.key.column: ["alive", "expired", "cold"]}
+        native = platform.get("orders", keys)
+        assert native.to_dict()["orders:price"] == [1.0, None, None]
+        assert native.statuses["orders:price"] == ["PRESENT", "OUTSIDE_MAX_AGE", "NOT_FOUND"]
+        spine = {group.key.column: ["expired"] * 3, "t": [now - timedelta(seconds=each) for each in (61, 60, 3_700)]}
+        trained = platform.training_set(spine, "orders:price").statuses["orders:price"]
+        assert trained == ["PRESENT", "OUTSIDE_MAX_AGE", "NOT_FOUND"]
     later = f"{now + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
     remove: dict[str, Any] = {"RecordIdentifierValueAsString": "gone", "EventTime": later, "DeletionMode": "HardDelete"}
     client.call("DELETE", path, **remove)

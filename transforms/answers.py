@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.accumulators.base import Finished
-from transforms.columns import flags
+from transforms.columns import flags, integers
 from transforms.feature import Feature
 
 Ints = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ Codes = npt.NDArray[np.uint8]
 
 STATUSES = ("PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE", "OVERFLOW")
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, OVERFLOW = range(5)
-NO_TIME = np.iinfo(np.int64).min
+NO_TIME, NEVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 COUNTS = frozenset({"count", "unique_count", "bounded_unique_count", "approx_count_distinct"})
 
@@ -67,7 +67,9 @@ def aggregate_answer(feature: Feature, finished: Finished, newest: Ints, null_ke
     return Answer(values, statuses, newest)
 
 
-def latest_answer(values: pa.Array, times: Ints, deleted: Bools, instants: Ints, ttl: int | None) -> Answer:
+def latest_answer(
+    values: pa.Array, times: Ints, deleted: Bools, instants: Ints, ttl: int | None, expiries: pa.Array | None
+) -> Answer:
     """Answer of a latest feature from the newest row of each request.
 
     Args:
@@ -76,6 +78,7 @@ def latest_answer(values: pa.Array, times: Ints, deleted: Bools, instants: Ints,
         deleted: bool[n], whether the newest row is a tombstone.
         instants: int64[n], instant of each answer.
         ttl: greatest legal age in µs (inclusive), or None.
+        expiries: `pa.Array[n]`, when the newest row expires (a time, or µs), null for never; None where no row does.
     """
     found = (times != NO_TIME) & ~deleted
     if not found.all():
@@ -84,6 +87,9 @@ def latest_answer(values: pa.Array, times: Ints, deleted: Bools, instants: Ints,
     statuses = np.where(null, NULL_VALUE, PRESENT).astype(np.uint8)
     if ttl is not None:
         statuses[found & (instants - np.where(found, times, instants) > ttl)] = OUTSIDE_MAX_AGE
+    if expiries is not None:
+        ends = integers(pc.fill_null(expiries.cast(pa.int64()), NEVER))
+        statuses[found & (ends <= instants)] = OUTSIDE_MAX_AGE
     statuses[~found] = NOT_FOUND
     shown = statuses == PRESENT
     if not shown.all():

@@ -47,6 +47,8 @@ def columns_read(view: CompiledView, features: Iterable[Feature]) -> set[str]:
     for feature in features:
         if feature.column is not None:
             names.add(feature.column)
+        if feature.expires is not None:
+            names.add(feature.expires)
         if feature.state is not None:
             names.update(feature.state.columns)
             if feature.state.by is not None:

@@ -123,7 +123,8 @@ class BlockAnswers:
         times[found] = self._times[at[found]]
         deleted[found] = self._latest.deleted[at[found]]
         values = self._latest.column(feature.column or "", at)
-        return latest_answer(values, times, deleted, instants, self._view.ttl)
+        expiries = None if feature.expires is None else self._latest.column(feature.expires, at)
+        return latest_answer(values, times, deleted, instants, self._view.ttl, expiries)
 
     def _greatest(self, request: Ints, place: Ints) -> Ints:
         newest = np.full(self._n, NO_TIME)

@@ -28,7 +28,6 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
     """
     if not view.online:
         return ()
-    columns = {f.column: f.dtype for f in view.features if f.kind == "latest" and f.column is not None}
     fitting = [
         block
         for block in stored
@@ -48,13 +47,14 @@ def assign_blocks(view: CompiledView, stored: Sequence[Block] = ()) -> tuple[Blo
         if state.fingerprint in lacking:
             by_hop.setdefault(state.hop, []).append(state)
     new = [_tiles_block(view, hop, states) for hop, states in by_hop.items()]
-    held_columns = {name for block in kept if block.kind == "latest" for name, _ in block.columns}
-    missing = tuple(sorted((name, kind) for name, kind in columns.items() if name not in held_columns))
+    latest = [feature for feature in view.features if feature.kind == "latest"]
+    missing = {name for f in latest if not any(answers(block, f) for block in kept) for name in _columns_of(f)}
     if missing:
-        names = [f"{name}:{type_text(kind)}" for name, kind in missing]
+        columns = tuple((name, view.columns.field(name).type) for name in sorted(missing))
+        names = [f"{name}:{type_text(kind)}" for name, kind in columns]
         identity = fingerprint("latest", view.rows_fingerprint, view.ties, names)
         new.append(
-            Block(identity, view.name, view.entity.name, "latest", None, (), missing, view.rows_fingerprint, view.ties)
+            Block(identity, view.name, view.entity.name, "latest", None, (), columns, view.rows_fingerprint, view.ties)
         )
     return (*kept, *new)
 
@@ -65,10 +65,15 @@ def _tiles_block(view: CompiledView, hop: int | None, states: Sequence[StateSpec
     return Block(identity, view.name, view.entity.name, "tiles", hop, ordered, (), view.rows_fingerprint, view.ties)
 
 
+def _columns_of(feature: Feature) -> set[str]:
+    """Columns that a latest feature is answered from."""
+    return {name for name in (feature.column, feature.expires) if name is not None}
+
+
 def answers(block: Block, feature: Feature) -> bool:
     """Whether a feature can be answered from a block: it holds what the feature needs, and far enough back."""
     if feature.state is None:
-        return block.kind == "latest" and any(name == feature.column for name, _ in block.columns)
+        return block.kind == "latest" and _columns_of(feature) <= {name for name, _ in block.columns}
     near = block.reach is None or (feature.window is not None and feature.window.reach <= block.reach)
     return near and any(state.fingerprint == feature.state.fingerprint for state in block.states)
 

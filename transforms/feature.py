@@ -29,6 +29,7 @@ class Feature:
         state: accumulator that it is finished from (aggregate).
         window: window of an aggregate; None for the whole history.
         column: row column that it shows (latest).
+        expires: column that says when a row's values expire (latest), or None.
         sql: expression over the view's other features, by their bare names, and `now` (derived).
         fingerprint: 16 hex characters over all that changes its numbers.
         description: for people.
@@ -45,6 +46,7 @@ class Feature:
     state: StateSpec | None = None
     window: Window | None = None
     column: str | None = None
+    expires: str | None = None
     sql: Expression | None = None
     fingerprint: str = ""
     description: str = ""

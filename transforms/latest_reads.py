@@ -53,9 +53,10 @@ class LatestReads:
     """
 
     def __init__(self, view: CompiledView, block: Block, outputs: Sequence[Output]) -> None:
-        self._block, self._ttl = block, view.ttl
+        self._block, self._ttl, expires = block, view.ttl, view.view.expires
         self.types = [output.feature.dtype for output in outputs]
         names = [name for name, _ in block.columns]
+        self._expires = None if expires is None else names.index(expires)
         self._wanted = [(names.index(output.feature.column or ""), default_of(output.feature)) for output in outputs]
         kinds = [kind for _, kind in block.columns]
         self._nulls = (None,) * len(kinds)
@@ -72,6 +73,8 @@ class LatestReads:
     def serves(block: Block, outputs: Sequence[Output]) -> bool:
         """Whether the features are plain values, as they are kept."""
         kinds = dict(block.columns)
+        if any(kinds.get(output.feature.expires or "", pa.int64()) != pa.int64() for output in outputs):
+            return False
         return all(
             is_plain(output.feature.dtype) and kinds[output.feature.column or ""] == output.feature.dtype
             for output in outputs
@@ -93,7 +96,7 @@ class LatestReads:
                 base.append(NOT_FOUND)
                 times.append(NO_TIME)
                 rows.append(self._nulls)
-            elif self._ttl is not None and instant - cell[0] > self._ttl:
+            elif self._is_old(cell[0], row, instant):
                 base.append(OUTSIDE_MAX_AGE)
                 times.append(cell[0])
                 rows.append(self._nulls)
@@ -117,6 +120,13 @@ class LatestReads:
             for column, (_, default) in zip(columns, self._wanted, strict=True)
         ]
         return shown, codes, repeat(times)
+
+    def _is_old(self, time: int, row: tuple[Any, ...], instant: int) -> bool:
+        """Whether a row of a time is too old at an instant, or has expired."""
+        if self._ttl is not None and instant - time > self._ttl:
+            return True
+        expiry = None if self._expires is None else row[self._expires]
+        return expiry is not None and bool(expiry <= instant)
 
     def open(self, blob: bytes) -> Row:
         """Whether a cell's row is a tombstone, and its values.

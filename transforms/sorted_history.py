@@ -240,7 +240,8 @@ class SortedHistory:
             self._winners = self._find_winners()
         won = self._winners
         values = self._line.values(feature.column or "", won.at)
-        return latest_answer(values, won.times, won.deleted, won.instants, self._rules.view.ttl)
+        expiries = None if feature.expires is None else self._line.values(feature.expires, won.at)
+        return latest_answer(values, won.times, won.deleted, won.instants, self._rules.view.ttl, expiries)
 
     def _find_winners(self) -> _Winners:
         line, instants, by_arrival = self._line, self._requests.instants, self._rules.by_arrival

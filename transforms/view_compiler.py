@@ -52,6 +52,7 @@ class ViewCompiler:
             self.mistakes += one.mistakes
         columns = self._columns(list(compiled.values()))
         identity = "" if self.mistakes else rows_fingerprint(view, self._keys, columns)
+        self._check_expires(columns)
         features = self._features(columns, identity)
         rules = {name: one.rules.onto(columns) for name, one in compiled.items() if one.rules is not None}
         if self.mistakes or len(rules) < len(compiled):
@@ -101,6 +102,18 @@ class ViewCompiler:
             features += [] if derived is None else [derived]
         return [replace(feature, owner=view.owner, tags=view.tags) for feature in features]
 
+    def _check_expires(self, columns: pa.Schema) -> None:
+        """Whether the column that says when rows expire has a type that can."""
+        view = self._view
+        if view.expires is None:
+            return
+        if view.expires not in columns.names:
+            self._differing(view.expires, columns, view.place)
+        elif columns.field(view.expires).type not in (TIME, pa.int64(), UNKNOWN):
+            kind = type_text(columns.field(view.expires).type)
+            message = f"expires: column {view.expires!r} is {kind}: legal are timestamp, and int64 (µs since the epoch)"
+            self.mistakes.append(Mistake(view.place, view.name, message))
+
     def _readable(self, item: Aggregation | Latest, columns: pa.Schema) -> bool:
         """Whether all columns that a feature reads are there and of known type; tells those that sources differ in."""
         reads = (item.column,) if isinstance(item, Latest) else (*item.columns, *([item.by] if item.by else []))
@@ -128,6 +141,7 @@ class ViewCompiler:
         default = checked_default(item.default, dtype, f"{view.name}:{item.feature_name}", item.place)
         ttl = parse_duration(view.ttl) if view.ttl else None
         parts = ["latest", identity, item.column, view.ties, ttl, default_text(default)]
+        parts += [] if view.expires is None else [view.expires]
         feature = Feature(
             view.name,
             item.feature_name,
@@ -135,6 +149,7 @@ class ViewCompiler:
             dtype,
             default,
             column=item.column,
+            expires=view.expires,
             fingerprint=fingerprint(parts),
             description=item.description,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from schemas.feature_group import EXPIRES, SEQUENCE, TEXTS, FeatureGroup, GroupF
 from serving.server.problems import Problem
 from serving.server.sagemaker.errors import invalid
 from serving.server.sagemaker.values import Texts, moment_text, texts_of
-from transforms.answers import NO_TIME, NOT_FOUND, OUTSIDE_MAX_AGE
+from transforms.answers import NO_TIME, NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT
 from transforms.features import Features
 
 
@@ -26,7 +25,7 @@ class FoundRecord:
         expires: when it expires, µs, or None.
         sequence: of its row.
         texts: of its features that have a value, by name, in the order of the group's.
-        expired: whether it is to be read no more.
+        expired: whether it is to be read no more; nothing but its time is known then.
     """
 
     time: int
@@ -63,7 +62,7 @@ def read(reader: Any, group: FeatureGroup, keys: Sequence[int | str]) -> tuple[F
         features: Features = reader.get({group.key.column: list(keys)}, None, None, None)
     except RequestError as error:
         raise Problem(503, str(error), retry=1) from None
-    columns, now = features.columns(), time.time_ns() // 1_000
+    columns = features.columns()
     view = group.view_name
     values = [(feature, columns[f"{view}:{feature.column}"].values) for feature in group.values]
     ones = columns[f"{view}:{SEQUENCE if group.registered else group.values[0].column}"]
@@ -73,20 +72,15 @@ def read(reader: Any, group: FeatureGroup, keys: Sequence[int | str]) -> tuple[F
         expiries, kept = columns[f"{view}:{EXPIRES}"].values, columns[f"{view}:{TEXTS}"].values
     found: list[FoundRecord | None] = []
     for row, key in enumerate(keys):
-        at = ones.times[row]
-        if at == NO_TIME or (ones.codes is not None and ones.codes[row] in (NOT_FOUND, OUTSIDE_MAX_AGE)):
-            found.append(None)
+        at, code = ones.times[row], PRESENT if ones.codes is None else ones.codes[row]
+        if at == NO_TIME or code in (NOT_FOUND, OUTSIDE_MAX_AGE):
+            found.append(FoundRecord(at, None, 0, {}, True) if code == OUTSIDE_MAX_AGE else None)
             continue
         texts = json.loads(kept[row]) if kept[row] else {}
         own: dict[str, Texts] = {group.key.name: str(key), group.time.name: moment_text(group.time.kind, at)}
         own |= {feature.name: texts_of(feature, column[row]) for feature, column in values if column[row] is not None}
         told = {feature.name: texts.get(feature.name, own[feature.name]) for feature in _there(group, own)}
-        expires = expiries[row]
-        found.append(
-            FoundRecord(
-                at, expires, ones.values[row] if group.registered else 0, told, expires is not None and expires <= now
-            )
-        )
+        found.append(FoundRecord(at, expiries[row], ones.values[row] if group.registered else 0, told, False))
     return features, found
 
 
