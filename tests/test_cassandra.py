@@ -152,7 +152,7 @@ def test_a_reader_sees_the_seal_before_the_first_cell_goes(access: Access) -> No
     with closing(CassandraStore(access)) as store:
         store.prepare(["user"])
         store.write("user", [cell(b"a", 1, b"x", 0), cell(b"a", 1, b"y", 9)], [Mark("b1", SEALED, 1, 0)])
-        reader, asked = store.row_reader(), [Asked("user", [b"a"], ("b1",), [0])]
+        reader, asked = store.row_reader(), [Asked("user", [b"a"], ("b1",), [0], [0])]
         assert reader.read(asked, Wanted.SEALS).marks == {"b1": {SEALED: 1}}
         store.write("user", [], [Mark("b1", SEALED, 5, 0)])
         assert len(reader.read(asked, Wanted.SEALS).cells[0]) == 2

@@ -250,9 +250,9 @@ def test_row_readers_read_alike(store: SqliteStore | CassandraStore, count: int,
                 cells = Cells(block, lane, keys, np.full(n, tile), np.full(n, offset), [key(i) for i in range(n)])
                 store.write("user", [cells], [Mark(block, lane, offset, tile), Mark(block, SEALED, 1, 0)])
     asked = [
-        Asked("user", [key(number) for number in range(count)], ("b1", "none", "b2"), [0, 0, 100]),
-        Asked("shop", [key(1)], ("b1",), [0]),
-        Asked("nowhere", [key(1)], ("b2",), [0]),
+        Asked("user", [key(number) for number in range(count)], ("b1", "none", "b2"), [0, 0, 100], [50, 50, 50]),
+        Asked("shop", [key(1)], ("b1",), [0], [50]),
+        Asked("nowhere", [key(1)], ("b2",), [0], [50]),
     ]
     for parts in (asked, asked[:1], asked[:1], asked[2:]):
         own, general = store.row_reader().read(parts, marks), SnapshotRows(store).read(parts, marks)

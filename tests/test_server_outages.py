@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_a_store_that_is_away_is_told_and_taken_up_when_it_is_back(
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # It takes connections, and says nothing.
         try:
+            with ThreadPoolExecutor(1) as threads:
+                asked = {"features": "both", "keys": {"user_id": [1]}}
+                waiting = threads.submit(httpx.post, f"{server.url}/v1/features", json=asked, timeout=HANGS)
+                for _ in range(5):
+                    assert client.get("/healthz").status_code == 200
+                assert not waiting.done()  # A read that waits does not hold up the others.
+                assert waiting.result().status_code == 503
             away()
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -51,7 +51,12 @@ class Cells:
 
 def cell_start(tile: Ints, hop: int | None) -> Ints:
     """Start (µs) of the cell that holds the tile, or the time, `tile` (µs) of a block with this hop (µs)."""
-    return np.zeros_like(tile) if hop is None else floor(tile, hop * SPAN)
+    return np.zeros_like(tile) if hop is None else floor(tile, cell_span(hop))
+
+
+def cell_span(hop: int | None) -> int:
+    """µs that a cell of a block with this hop (µs) covers; 0 without a hop, where one cell has it all."""
+    return 0 if hop is None else hop * SPAN
 
 
 def open_cells(blobs: Sequence[bytes]) -> tuple[Ints, Ints, pa.BinaryArray]:

@@ -14,6 +14,7 @@ from transforms.answers import NO_TIME, PRESENT
 from transforms.assembly import Assembly
 from transforms.block_answers import first_cell
 from transforms.blocks import holder
+from transforms.cells import cell_span
 from transforms.latest_reads import LatestReads
 from transforms.plain_keys import KeyEncoder, key_encoder
 from transforms.requests import column_types
@@ -51,6 +52,11 @@ class BlockReads:
         newest = LatestReads(view, block, outputs) if latest and LatestReads.serves(block, outputs) else None
         return BlockReads(view, block, tuple(outputs), tiles, newest)
 
+    @property
+    def span(self) -> int:
+        """µs that one of its cells covers, 0 if there is one alone."""
+        return cell_span(self.block.hop)
+
     def first(self, instant: int | None) -> int:
         """Start of the oldest cell (µs) that is needed at an instant or later; None: at any instant."""
         if self.block.kind == "latest" or self.block.hop is None:
@@ -82,6 +88,12 @@ class EntityReads:
     def types(self) -> list[pa.DataType]:
         """Type of every feature of the tiles."""
         return [output.feature.dtype for tiles in self.tiles for output in tiles.outputs]
+
+    @cached_property
+    def alike(self) -> list[int]:
+        """Of every feature of the tiles, the number of the first one of the same block and window: its times are its."""
+        windows = [(tiles.block.id, column.window) for tiles in self.tiles for column in tiles.columns]
+        return [windows.index(window) for window in windows]
 
     @cached_property
     def present(self) -> tuple[int, ...]:

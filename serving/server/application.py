@@ -10,15 +10,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Protocol, cast
 
 from schemas.errors import StoreError
+from serving.fiber import Fiber
 from serving.server.access import ANYBODY, Caller
 from serving.server.configuration import ServerConfiguration
 from serving.server.counters import Counters
 from serving.server.gate import Gate
-from serving.server.messages import Later, Request, Response, encode_json
+from serving.server.messages import Later, Request, Response, Waits, encode_json
 from serving.server.problems import CONTENT_TYPE, NOT_BEGUN, Problem, problem_of
 from serving.server.request_log import RequestLog
 from serving.server.routing import Answer, Queue, Route, Router
@@ -179,20 +181,28 @@ class Application:
             return False
         gate = work.gate
         if type(answer) is Later and gate is not None:
-            future = gate.pool.submit(self._in_thread, answer, work)
+            future = gate.pool.submit(self._worked, answer.work, work)
             future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._done, work, done))
+            return True
+        if type(answer) is Waits and gate is not None:
+            Fiber(self._loop, gate.pool, partial(self._in_fiber, answer.work, work, gate)).switch()
             return True
         task = self._loop.create_task(self._awaited(work, answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
-    def _in_thread(self, later: Later, work: _Work) -> Response:
+    def _worked(self, give: Callable[[], Response], work: _Work) -> Response:
         try:
             with self._tracing.span(work.route, work.request):
-                return later.work()
+                return give()
         except Exception as error:  # noqa: BLE001
             return self._failed(error, work)
+
+    def _in_fiber(self, give: Callable[[], Response], work: _Work, gate: Gate[_Work]) -> None:
+        response = self._worked(give, work)
+        gate.left()
+        self._end(work, response)
 
     def _done(self, work: _Work, done: Future[Response]) -> None:
         if work.gate is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from itertools import chain
 from time import monotonic, time
 from typing import Any, Literal
 
@@ -14,14 +15,14 @@ from serving.server.bodies import Body, BodyDecoder, arrow_table, check_type
 from serving.server.configuration import ServerConfiguration
 from serving.server.counters import Counters
 from serving.server.given_keys import GivenColumns, instant_of, rows_of
-from serving.server.messages import ARROW, JSON, Later, Request, Response
+from serving.server.messages import ARROW, JSON, Later, Request, Response, Waits
 from serving.server.openapi_parts import FEATURES
 from serving.server.ports import Backend, Reader, Reads
 from serving.server.problems import Problem
 from serving.server.routing import Route
 from serving.server.visible import Sight
 from transforms.answer_columns import AnswerColumn
-from transforms.answers import STATUSES
+from transforms.answers import PRESENT, STATUSES
 
 MANY = 200
 MOST_READERS = 512
@@ -73,8 +74,8 @@ class FeatureRoutes:
         """The routes."""
         return [Route("POST", "/v1/features", self.get, operation=FEATURES)]
 
-    def get(self, request: Request) -> Response | Later:
-        """Answers a read; a big one, or one of a store that waits for a network, in a thread."""
+    def get(self, request: Request) -> Response | Later | Waits:
+        """Answers a read; a big one in a thread, one of a store that waits for a network in a fiber."""
         reads, asked = self._backend.reads, None
         as_arrow = request.accepts(ARROW)
         if self._cache is not None:
@@ -89,8 +90,10 @@ class FeatureRoutes:
         if rows > self._rows:
             told = f"a read has at most {self._rows} rows of keys, this one has {rows}"
             raise Problem(413, told, where="keys", extra={"limit": self._rows})
-        if reads.waits or rows * len(planned.bodies.addresses) > MANY * 10:
+        if rows * len(planned.bodies.addresses) > MANY * 10:
             return Later(lambda: self._answer(planned, body, as_arrow, asked))
+        if reads.waits:
+            return Waits(lambda: self._answer(planned, body, as_arrow, asked))
         return self._answer(planned, body, as_arrow, asked)
 
     def planned(self, reads: Reads, request: Request, features: str | list[str]) -> _Planned:
@@ -140,15 +143,15 @@ class FeatureRoutes:
         """
         counters = self._counters
         counters.rows.add(count)
-        present = 0
-        for column in columns.values():
-            if column.codes is None:
-                present += count
-            else:
-                for code in column.codes:
-                    counters.statuses[STATUSES[code]] += 1
+        told = [column.codes for column in columns.values() if column.codes is not None]
+        present = count * (len(columns) - len(told))
+        if told:
+            codes = bytes(chain.from_iterable(told))
+            present += codes.count(PRESENT)
+            for code in set(codes) - {PRESENT}:
+                counters.statuses[STATUSES[code]] += codes.count(code)
         if present:
-            counters.statuses[STATUSES[0]] += present
+            counters.statuses[STATUSES[PRESENT]] += present
         self._answered += 1
         if count and self._answered % _EVERY == 1:
             now = time()

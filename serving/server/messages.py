@@ -106,7 +106,18 @@ class Response:
 
 @dataclass(slots=True)
 class Later:
-    """The rest of a handler's work, for a thread: it waits for a disk or a network, or takes long.
+    """The rest of a handler's work, for a thread: it waits for a disk, or takes long.
+
+    Attributes:
+        work: gives the response.
+    """
+
+    work: Callable[[], Response]
+
+
+@dataclass(slots=True)
+class Waits:
+    """The rest of a handler's work, for a fiber: it is short but for its waiting for a network.
 
     Attributes:
         work: gives the response.

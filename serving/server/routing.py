@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from serving.server.messages import Later, Request, Response, decoded
+from serving.server.messages import Later, Request, Response, Waits, decoded
 from serving.server.problems import Problem
 
-Answer = Response | Later | Awaitable[Response]
+Answer = Response | Later | Waits | Awaitable[Response]
 Handler = Callable[[Request], Answer]
 _NAMED = re.compile(r"\{(\w+)\}")
 

@@ -99,7 +99,7 @@ class CassandraStore:
         numbers: dict[bytes, list[int]] = {}
         for number, key in enumerate(keys):
             numbers.setdefault(partition_key(key), []).append(number)
-        (rows,) = self._reads.cells([Wish(entity, list(dict.fromkeys(keys)), firsts)])
+        (rows,) = self._reads.cells([Wish(entity, list(dict.fromkeys(keys)), firsts, {})])
         found = [
             (number, part, tile, lane, version, blob)
             for key, block, tile, lane, version, blob in rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from cassandra import InvalidRequest
@@ -16,6 +15,9 @@ from serving.stores.cassandra_schema import table_of
 from serving.stores.cassandra_session import Link, missing, refused
 
 MOST_KEYS = 16
+SPARE_CELLS = 64
+"""Cells of a key that a request may read at most without their being wanted."""
+
 NO_CELL = -(2**63)
 T = TypeVar("T")
 _LONGEST_KEY = 32 << 10
@@ -47,11 +49,13 @@ class Wish(NamedTuple):
         entity: its name.
         keys: entity keys, each once.
         firsts: block -> start (µs) of the first cell wanted.
+        spans: block -> µs that one of its cells covers, 0 if it has one alone; of a block that is not named, unknown.
     """
 
     entity: str
     keys: Sequence[bytes]
     firsts: Mapping[str, int]
+    spans: Mapping[str, int]
 
 
 def partition_key(key: bytes) -> bytes:
@@ -65,6 +69,27 @@ def _parts(items: Sequence[T]) -> Iterator[list[T]]:
     """The items in parts of at most `MOST_KEYS`."""
     for start in range(0, len(items), MOST_KEYS):
         yield list(items[start : start + MOST_KEYS])
+
+
+def _together(wish: Wish) -> list[tuple[int, list[str]]]:
+    """Blocks of a wish that are read together, and from which instant (µs) on.
+
+    A request costs as much as some cells that are read and not wanted.
+    """
+    found: list[tuple[int, list[str]]] = []
+    spare = 0
+    for block, first in sorted(wish.firsts.items(), key=lambda item: item[1]):
+        if found:
+            begin, blocks = found[-1]
+            span = wish.spans.get(block)
+            extra = 0 if first == begin else (first - begin) // span if span else spare + 1
+            if extra <= spare:
+                blocks.append(block)
+                spare -= extra
+                continue
+        found.append((first, [block]))
+        spare = SPARE_CELLS
+    return found
 
 
 class Reads:
@@ -94,9 +119,10 @@ class Reads:
                 rows += self._requests.one(statement, parameters)
         else:
             self._all(requests)
-        for rows in found:
-            if any(row[-1] is None for row in rows):
-                rows[:] = [row for row in rows if row[-1] is not None]
+        for wish, rows in zip(wishes, found, strict=True):
+            firsts = wish.firsts
+            if any(row[5] is None or row[2] < firsts[row[1]] for row in rows):
+                rows[:] = [row for row in rows if row[5] is not None and row[2] >= firsts[row[1]]]
         return found
 
     def points(
@@ -139,20 +165,19 @@ class Reads:
         ]
 
     def _slices(self, wish: Wish) -> Iterator[tuple[Any, Sequence[Any]]]:
-        """Requests for the cells of a wish: blocks from one instant on together, and some keys together."""
+        """Requests for the cells of a wish: some blocks together, and some keys."""
         if not wish.keys or not wish.firsts:
             return
         statement = self._prepared(_ONE if len(wish.keys) == 1 else _SOME, wish.entity)
         if statement is None:
             return
         keys = [partition_key(key) for key in wish.keys]
-        for first, blocks in groupby(sorted(wish.firsts, key=wish.firsts.__getitem__), wish.firsts.__getitem__):
-            of_first = list(blocks)
+        for first, blocks in _together(wish):
             if len(keys) == 1:
-                yield statement, (keys[0], of_first, first)
+                yield statement, (keys[0], blocks, first)
             else:
                 for part in _parts(keys):
-                    yield statement, (part, of_first, first)
+                    yield statement, (part, blocks, first)
 
     def _prepared(self, query: str, entity: str | None) -> Any:
         """A statement over the table of an entity, or that of marks; None if there is no such table."""

@@ -11,6 +11,7 @@ from cassandra import OperationTimedOut
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionBusy
 
+from serving.fiber import Condition, aside, current, pause
 from serving.stores.cassandra_session import FAULTS, MOST_RETRIES, Link, refusal
 
 MOST_BYTES = 16 << 20
@@ -46,13 +47,17 @@ class Requests:
         place = (id(session), query)
         found = self._prepared.get(place)
         if found is None:
-            found = session.driver.prepare(query)
+            found = aside(lambda: session.driver.prepare(query))
             found.is_idempotent, found.fetch_size = True, page
             self._prepared[place] = found
         return found
 
     def one(self, statement: Any, parameters: Sequence[Any]) -> list[Any]:
         """Rows of one request."""
+        if current() is not None:
+            rows: list[Any] = []
+            self.many([(statement, parameters, 0, rows.extend)])
+            return rows
         until = time.monotonic() + self._link.access.timeout
         while True:
             try:
@@ -122,7 +127,7 @@ class Requests:
         """Sends what the driver has given back, until it takes it; waits for all answers, if so long."""
         until = time.monotonic() + patience
         while back := flight.given_back(wait):
-            time.sleep(_BUSY_SECONDS)
+            pause(_BUSY_SECONDS)
             for sent, request in back:
                 if flight.error is not None or time.monotonic() > until:
                     flight.end(sent, OperationTimedOut())
@@ -132,14 +137,22 @@ class Requests:
     def _acquire(self, size: int, patience: float) -> bool:
         """Waits until a request of that size may be sent; False if none is answered for so many seconds."""
         most = self._link.access.in_flight
-        with self._free:
-            free = self._free.wait_for(
-                lambda: not self._under_way or (self._under_way < most and self._bytes + size <= MOST_BYTES), patience
-            )
-            if free:
-                self._under_way += 1
-                self._bytes += size
-            return free
+        until, fiber = time.monotonic() + patience, current()
+
+        def free() -> bool:
+            return not self._under_way or (self._under_way < most and self._bytes + size <= MOST_BYTES)
+
+        while True:
+            with self._free:
+                if fiber is None:
+                    self._free.wait_for(free, patience)
+                if free():
+                    self._under_way += 1
+                    self._bytes += size
+                    return True
+            if fiber is None or time.monotonic() > until:
+                return False
+            fiber.pause(_BUSY_SECONDS)
 
     def _release(self, size: int) -> None:
         with self._free:
@@ -166,7 +179,7 @@ class _Flight:
         self._sent = 0
         self._open: dict[int, int] = {}
         self._back: list[tuple[int, Request]] = []
-        self._changed = threading.Condition()
+        self._changed = Condition()
 
     def begin(self, size: int) -> int:
         """Number of a request that is about to be sent."""
@@ -183,7 +196,7 @@ class _Flight:
                 return
             self.error = self.error or error
             if not self._open:
-                self._changed.notify_all()
+                self._changed.notify()
         self._release(size)
 
     def give_back(self, sent: int, request: Request) -> None:
@@ -191,7 +204,7 @@ class _Flight:
         with self._changed:
             if sent in self._open:
                 self._back.append((sent, request))
-                self._changed.notify_all()
+                self._changed.notify()
 
     def given_back(self, wait: float) -> list[tuple[int, Request]]:
         """Requests that are to be sent again; waits so many seconds for one, or until all are answered."""

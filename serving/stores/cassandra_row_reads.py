@@ -37,7 +37,12 @@ class CassandraRowReader:
         blocks = list(dict.fromkeys(block for each in asked for block in each.blocks))
         oldest, known = self._marks(blocks, marks)
         wishes = [
-            Wish(each.entity, list(dict.fromkeys(each.keys)), dict(zip(each.blocks, each.firsts, strict=True)))
+            Wish(
+                each.entity,
+                list(dict.fromkeys(each.keys)),
+                dict(zip(each.blocks, each.firsts, strict=True)),
+                dict(zip(each.blocks, each.spans, strict=True)),
+            )
             for each in asked
         ]
         found = self._reads.cells(wishes)

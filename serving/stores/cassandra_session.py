@@ -34,6 +34,7 @@ from cassandra.protocol import ConfigurationException, ErrorMessage, SyntaxExcep
 from cassandra.query import tuple_factory
 
 from schemas.errors import SettingsError, StoreAway, StoreError, did_you_mean
+from serving.fiber import aside
 from serving.stores.cassandra_access import Access
 
 MOST_RETRIES = 3
@@ -204,7 +205,7 @@ class Link:
         """The session; another one after a fork."""
         if self._session is not None and self._process == os.getpid():
             return self._session
-        return self._connect()
+        return aside(self._connect)
 
     def _connect(self) -> Session:
         if self._closed:

@@ -37,12 +37,14 @@ class Asked(NamedTuple):
         keys: entity keys.
         blocks: block of each slice, each once.
         firsts: start (µs) of the first cell wanted of each slice.
+        spans: µs that a cell of each slice covers; 0 where the slice is one cell.
     """
 
     entity: str
     keys: Sequence[bytes]
     blocks: tuple[str, ...]
     firsts: Sequence[int]
+    spans: Sequence[int]
 
 
 class Rows(NamedTuple):

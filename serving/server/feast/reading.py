@@ -10,7 +10,7 @@ from serving.server.feast.bodies import Bodies, ReadBody
 from serving.server.feast.errors import failure, malformed, view_missing
 from serving.server.feast.values import EPOCH_TEXT, converted, event_time, outgoing
 from serving.server.feature_routes import MANY, MOST_READERS
-from serving.server.messages import Later, Request, Response, encode_json
+from serving.server.messages import Later, Request, Response, Waits, encode_json
 from serving.server.ports import Reads
 from serving.server.problems import Problem
 from serving.server.routing import Route
@@ -80,8 +80,8 @@ class FeastReads:
         """The routes."""
         return [Route("POST", "/get-online-features", self.get, protocol="feast")]
 
-    def get(self, request: Request) -> Response | Later:
-        """Answers a read; a big one, or one of a store that waits for a network, in a thread."""
+    def get(self, request: Request) -> Response | Later | Waits:
+        """Answers a read; a big one in a thread, one of a store that waits for a network in a fiber."""
         body = self._bodies.decode(request.body)
         reads = self._site.backend.reads
         lengths = {len(column) for column in body.entities.values()}
@@ -91,8 +91,10 @@ class FeastReads:
         if rows > self._rows:
             raise Problem(413, f"a read has at most {self._rows} rows, this one has {rows}", where="entities")
         planned = self._planned(reads, request, body)
-        if reads.waits or rows * len(planned.names) > MANY * 10:
+        if rows * len(planned.names) > MANY * 10:
             return Later(lambda: self._answer(planned, body, rows))
+        if reads.waits:
+            return Waits(lambda: self._answer(planned, body, rows))
         return self._answer(planned, body, rows)
 
     def _planned(self, reads: Reads, request: Request, body: ReadBody) -> _Planned:

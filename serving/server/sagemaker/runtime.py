@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from schemas.feature_group import EXPIRES, ONLINE, SEQUENCE, TEXTS, FeatureGroup
-from serving.server.messages import Later, Request, Response, encode_json
+from serving.server.messages import Request, Response, Waits, encode_json
 from serving.server.problems import Problem, problem_of
 from serving.server.routing import Queue, Route
 from serving.server.sagemaker.bodies import (
@@ -79,15 +79,15 @@ class SageMakerRuntime:
         await self._sent({group.name: (group, [event])})
         return Response(200)
 
-    def get(self, request: Request) -> Response | Later | Awaitable[Response]:
-        """GetRecord; one of a store that waits for a network is done in a thread."""
+    def get(self, request: Request) -> Response | Waits | Awaitable[Response]:
+        """GetRecord; one of a store that waits for a network is done in a fiber."""
         name = request.params["name"]
         group = self._groups.at_hand(request.caller, name, "read")
         if group is None:
             return self._got(request, name)
         found = group
         if self._site.backend.reads.waits:
-            return Later(lambda: self._get(request, found))
+            return Waits(lambda: self._get(request, found))
         return self._get(request, found)
 
     async def delete(self, request: Request) -> Response:
