@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.applying import Applying
-from pipelines.clock import SystemClock
+from pipelines.group_changes import GroupChanges
 from pipelines.heartbeat import RunStatus, alive_runs
-from pipelines.project import Project
 from pipelines.serve import ProjectBackend
-from pipelines.settings import Settings
 from schemas.errors import RequestError, StoreError
-from schemas.feature_group import FOLDER, FeatureGroup
+from schemas.feature_group import FeatureGroup
 from schemas.lane import Lane
-from schemas.registry import Registry
 from serving.feature_group_export import identifiers
 from serving.tables import events_table
 
 _LOOK_SECONDS = 1.0
 _BETWEEN_SECONDS = 15.0
 _TAKING_UP_SECONDS = 300.0
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class ProjectGroups:
 
     def __init__(self, backend: ProjectBackend) -> None:
         self._backend = backend
-        self._lock = threading.Lock()
+        self._changes = GroupChanges(backend.reads.project.settings)
         self._streams: tuple[float, float, list[RunStatus]] = (-_LOOK_SECONDS, -_BETWEEN_SECONDS, [])
         self._known: dict[str, _AtHand] = {}
 
@@ -98,23 +88,27 @@ class ProjectGroups:
         """See `GroupStore`."""
         self._backend.look()
 
+    def recover(self) -> None:
+        """See `GroupStore`."""
+        self._changes.recover()
+
     def create(self, document: dict[str, Any]) -> FeatureGroup:
         """See `GroupStore`."""
         name = str(document["FeatureGroupName"])
-        with self._alone():
+        with self._changes.alone():
             if self.find(name) is not None:
                 raise RequestError(f"there is a feature group {name!r}")
             return self._applied(name, document)
 
     def change(self, name: str, document: dict[str, Any]) -> FeatureGroup:
         """See `GroupStore`."""
-        with self._alone():
+        with self._changes.alone():
             self._check(name)
             return self._applied(name, document)
 
     def remove(self, name: str) -> None:
         """See `GroupStore`."""
-        with self._alone():
+        with self._changes.alone():
             self._check(name)
             self._applied(name, None)
 
@@ -148,7 +142,7 @@ class ProjectGroups:
 
     @property
     def _folder(self) -> Path:
-        return self._backend.reads.project.settings.folder / FOLDER
+        return self._changes.folder
 
     def _check(self, name: str) -> None:
         """Refuses a group that is not there, or is not kept as data."""
@@ -158,35 +152,11 @@ class ProjectGroups:
         if not group.registered:
             raise RequestError(f"{name!r} is a view of the definitions: change it there, then run twinbeam apply")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While this holds, no other process changes groups; definitions that wait to be applied are refused."""
-        settings = self._backend.reads.project.settings
-        self._folder.mkdir(exist_ok=True)
-        with self._lock, (self._folder / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with _read_anew(settings) as project:
-                changed = [planned.view for planned in Applying(project).plan().views]
-            if changed:
-                raise RequestError(
-                    f"the definitions at hand are not those that are applied ({', '.join(changed)}): run twinbeam "
-                    "plan, then twinbeam apply; feature groups can be changed then"
-                )
-            yield
-
     def _applied(self, name: str, document: dict[str, Any] | None) -> FeatureGroup:
-        """Writes a group's file, or removes it, and applies that; all is as before if it cannot be applied."""
-        settings, path = self._backend.reads.project.settings, self._folder / f"{name}.json"
-        before = path.read_bytes() if path.exists() else None
-        _write(path, None if document is None else json.dumps(document, indent=1, ensure_ascii=False).encode())
-        try:
-            with _read_anew(settings) as project:
-                Applying(project).apply(accept="state")
-        except BaseException:
-            _write(path, before)
-            raise
+        """Keeps a document, or none, and applies that; takes it up."""
+        self._changes.apply(name, document)
         self._backend.look()
-        return FeatureGroup({} if document is None else document, path)
+        return FeatureGroup(document or {}, self._folder / f"{name}.json")
 
     def _at_hand(self, name: str) -> _AtHand:
         """A group by its file and by what is applied; the file is read again only when either is another one."""
@@ -217,30 +187,6 @@ class ProjectGroups:
         return streams
 
 
-@contextmanager
-def _read_anew(settings: Settings) -> Iterator[Project]:
-    """The project by its settings and definitions as their files are now."""
-    now = Settings.load(settings.folder, settings.env)
-    project = Project(now, Registry.load(list(now.definitions)), None, SystemClock())
-    try:
-        yield project
-    finally:
-        project.close()
-
-
 def _fresh(group: FeatureGroup) -> bool:
     """Whether a group was made or changed so lately that a stream may still have to take it up."""
     return time.time() - group.changed / 1_000 < _TAKING_UP_SECONDS
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    """Replaces a file as a whole, or removes it."""
-    if content is None:
-        path.unlink(missing_ok=True)
-        return
-    beside = path.with_suffix(".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

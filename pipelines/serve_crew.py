@@ -12,6 +12,7 @@ from socket import socket
 
 from pipelines.clock import SystemClock
 from pipelines.commands.arguments import Parser, count
+from pipelines.group_changes import GroupChanges
 from pipelines.project import Project
 from pipelines.serve import ProjectBackend
 from pipelines.serve_mounts import MOUNTS
@@ -62,6 +63,7 @@ def _work(settings: Settings, folder: Path, listening: socket, ready: Callable[[
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     counters = Counters()
     try:
+        GroupChanges(settings).recover()
         project = Project(settings, Registry.load(list(settings.definitions)), None, SystemClock())
         backend = ProjectBackend(project, counters)
         try:

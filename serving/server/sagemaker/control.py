@@ -252,6 +252,7 @@ class SageMakerControl:
 
     def _status(self, group: FeatureGroup) -> str:
         """Status of a group: created once it is applied and filled, and whatever stream runs has taken it up."""
+        self._store.recover()
         if self._store.stale(group.name):
             self._store.take_up()
         served = self._store.served(group.name)

@@ -30,6 +30,9 @@ class GroupStore(Protocol):
     def take_up(self) -> None:
         """Serves what is applied now, at once."""
 
+    def recover(self) -> None:
+        """Finishes a change of a group whose process has died, or undoes it if it was not applied yet."""
+
     def create(self, document: dict[str, Any]) -> FeatureGroup:
         """Keeps a new group, and applies it.
 
