@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from cassandra.query import BatchStatement, BatchType
 
 import twinbeam
 from bench.cassandra import open_driver
@@ -31,6 +33,7 @@ from bench.servers import KINDS, LATEST, WIDTHS, cpu
 
 KEYSPACE = "bench_plain"
 KEYS = (1, 100)
+IN_FLIGHT = 32
 MOST_CALLS = {1: 2_000, 100: 100}
 VIEWS = {"latest": "profile", "windows": "windows"}
 _TABLES = (
@@ -82,11 +85,19 @@ def fill(file: str, where: str) -> dict[str, float]:
         for make, put, some in zip(_TABLES, _PUT, filled, strict=True):
             session.execute(make.format(f"{KEYSPACE}.", "", float="double"))
             statement = session.prepare(put.format(f"{KEYSPACE}."))
-            for start in range(0, len(some), 256):
-                for future in [session.execute_async(statement, row) for row in some[start : start + 256]]:
+            batches = [_batch(statement, of_key) for _, of_key in groupby(some, itemgetter(0))]
+            for start in range(0, len(batches), IN_FLIGHT):
+                for future in [session.execute_async(batch) for batch in batches[start : start + IN_FLIGHT]]:
                     future.result()
         cluster.shutdown()
     return {"rows": float(sum(map(len, filled)))}
+
+
+def _batch(statement: Any, some: Iterable[tuple[Any, ...]]) -> BatchStatement:
+    batch = BatchStatement(BatchType.UNLOGGED)
+    for row in some:
+        batch.add(statement, row)
+    return batch
 
 
 def read_plain(where: str, entities: int, node: int | None = None) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """A publisher: a process that pushes rows to a server at a steady rate, each with the time at which it is sent.
 
-It prints a line a push: how many rows the server took, 0 for a push that failed. What a server is too slow for is left
-out beyond one push a connection, not sent later. It ends when its standard input does, so it never outlives its maker.
+One push follows the other over one connection (Feast's fail in it over SQLite if they come at the same time). A line is
+printed for each: how many rows the server took, 0 for a push that failed. What is late by more than a second is not sent
+at all. It ends when its standard input does, so it never outlives its maker.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from bench.measuring import ROOT
 
 ROWS = 50
-CONNECTIONS = 4
+BEHIND = 1.0
 COLUMNS = [f"f{number}" for number in range(10)]
 OURS, FEAST = "/v1/push/profiles", "/push"
 LONGEST = 60.0
@@ -87,20 +88,19 @@ def body(path: str, of: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 def publish(port: int, path: str, rate: float, entities: int) -> None:
     """Pushes until standard input ends."""
-    for number in range(CONNECTIONS):
-        threading.Thread(target=_push, args=(port, path, rate, entities, number), daemon=True).start()
+    threading.Thread(target=_push, args=(port, path, rate, entities), daemon=True).start()
     sys.stdin.read()
 
 
-def _push(port: int, path: str, rate: float, entities: int, number: int) -> None:
-    draw, pause = np.random.default_rng([19, number]), CONNECTIONS * ROWS / rate
+def _push(port: int, path: str, rate: float, entities: int) -> None:
+    draw, pause = np.random.default_rng(19), ROWS / rate
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST)
-    due = time.monotonic() + number * pause / CONNECTIONS
+    due = time.monotonic()
     while True:
         time.sleep(max(due - time.monotonic(), 0.0))
         line = f"{_taken(connection, path, columns(draw, ROWS, entities, 1_000))}\n"
         os.write(sys.stdout.fileno(), line.encode())  # Whole or not at all, and no lock is held when the process ends.
-        due = max(due + pause, time.monotonic() - pause)
+        due = max(due + pause, time.monotonic() - BEHIND)
 
 
 def _taken(connection: http.client.HTTPConnection, path: str, of: Columns) -> int:

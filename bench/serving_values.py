@@ -92,10 +92,10 @@ def measure(scale: float = 1.0) -> list[Measured]:
             node.start()
             with ours(folder, file, node) as server:
                 costs["ours", "Cassandra"] = _costs(server, entities, seconds, node)
-            packed["Cassandra"] = _packing(folder, file, f"cassandra:{node.hosts}", entities, node)
             if python is not None:
                 with forgiven(), feast(folder, file, python, node) as server:
                     costs["feast", "Cassandra"] = _costs(server, entities, seconds, node)
+            packed["Cassandra"] = _packing(folder, file, f"cassandra:{node.hosts}", entities, node)
             node.stop()  # In order: what it holds in memory is written.
         finally:
             node.kill()
