@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.brokers.embedded_log import OFFSET_BITS, TABLES, append, laid_out, partitions_of, read_log, topic_id
 from pipelines.brokers.embedded_reader import EmbeddedReader
+from pipelines.brokers.group_commit import Append, GroupCommit
 from pipelines.envelope import RAW_SCHEMA, TIME
 from schemas.errors import StoreError
 from serving.stores.sqlite_file import refusal
@@ -45,14 +46,13 @@ class EmbeddedBroker:
         self.path, self.timeout = str(path), timeout
         self._lock = RLock()
         self._connections: dict[str, sqlite3.Connection] = {}
+        self._appends = GroupCommit(self._append, CHUNK_ROWS)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "timeout": self.timeout}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.path, self.timeout = state["path"], state["timeout"]
-        self._lock = RLock()
-        self._connections = {}
+        self.__init__(state["path"], state["timeout"])  # type: ignore[misc]
 
     def create(self, topic: str, partitions: int) -> None:
         """Creates a topic; does nothing if it exists with as many partitions.
@@ -131,7 +131,7 @@ class EmbeddedBroker:
 
         A record goes to the partition of its key's hash, one without a key to that of its value's hash; records of a
         partition keep their order. Each transaction takes at most `CHUNK_ROWS` records, so that publishers take turns:
-        a call that raises may have published a leading part of its records.
+        a call that raises may have published a leading part of its records. Calls of several threads share one.
 
         Args:
             topic: name of an existing topic.
@@ -151,8 +151,8 @@ class EmbeddedBroker:
         extra = headers if headers is not None else [None] * len(values)
         _same_length(keys, values, extra)
         for start, end in _chunks(values):
-            with self._writing() as db:
-                last |= append(db, topic, keys[start:end], values[start:end], extra[start:end], now)
+            span = slice(start, end)
+            last |= self._appends.put(Append(topic, keys[span], values[span], extra[span], now))
         return last
 
     def replay(
@@ -233,6 +233,10 @@ class EmbeddedBroker:
             for connection in self._connections.values():
                 connection.close()
             self._connections = {}
+
+    def _append(self, appends: Sequence[Append]) -> list[dict[int, int]]:
+        with self._writing() as db:
+            return [append(db, *each) for each in appends]
 
     def _connection(self, side: str) -> sqlite3.Connection:
         # Two connections: the number that `pulse` gives leaves out commits of its own connection.

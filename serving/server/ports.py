@@ -46,6 +46,9 @@ class Reads(Protocol):
             RequestError: something asked for does not exist or is not applied.
         """
 
+    def former(self, view: str) -> Reader | None:
+        """Reader of what a feature group's view had before features were added to it; None if it is filled by now."""
+
 
 class Publishing(Protocol):
     """Appends events to the topics of sources."""
@@ -55,7 +58,7 @@ class Publishing(Protocol):
 
         Args:
             source: name of a source that has a topic.
-            events: dicts, Arrow, polars or pandas; or `bytes` values, sent as they are.
+            events: dicts, Arrow, polars or pandas, or decoded ones; or `bytes` values, sent as they are.
 
         Raises:
             EventError: an event does not fit; nothing was sent.

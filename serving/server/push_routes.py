@@ -86,23 +86,24 @@ class PushRoutes:
 
     def _sent(self, source: Source, kind: str, body: bytes) -> tuple[int, Mapping[str, int]]:
         """Sends the events of a body: how many, and the last offset in each lane."""
-        events = self._events(source, kind, body)
+        count, events = self._events(source, kind, body)
         lanes = self._backend.publishing.publish(source.name, events)
-        self._counters.pushed[source.name] += len(events)
-        return len(events), lanes
+        self._counters.pushed[source.name] += count
+        return count, lanes
 
-    def _events(self, source: Source, kind: str, body: bytes) -> Any:
+    def _events(self, source: Source, kind: str, body: bytes) -> tuple[int, Any]:
+        """How many events a body has, and the events."""
         if kind == ARROW:
             table = arrow_table(body)
             self._check(table.num_rows)
-            return table
+            return table.num_rows, table
         if kind == LINES:
             lines = [line for line in body.splitlines() if line.strip()]
         else:
             lines = [bytes(event) for event in self._decoder.decode(body).events]
         self._check(len(lines))
         if not lines:
-            return []
+            return 0, []
         found = JsonDecoder(source).decode(pa.array(lines, pa.binary()))
         if found.bad:
             shown = [{"row": row, "reason": reason} for row, reason in sorted(found.bad)[:_MOST_BAD]]
@@ -113,7 +114,7 @@ class PushRoutes:
                 where="events",
                 extra={"errors": shown},
             )
-        return found.events
+        return len(lines), found
 
     def _check(self, events: int) -> None:
         if events > self._most:

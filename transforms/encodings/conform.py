@@ -27,7 +27,7 @@ def check_events(source: Source, events: Any) -> pa.RecordBatch:
 
     Args:
         source: of the events.
-        events: dicts, an Arrow table or batch, or a polars or pandas frame.
+        events: dicts, an Arrow table or batch, a polars or pandas frame, or what a decoder of the source gave.
 
     Raises:
         EventError: an event does not fit; names the source, the row, the field and what is legal. Or it is none of
@@ -51,6 +51,8 @@ def encode_values(source: Source, events: pa.RecordBatch, schema_id: int = 0) ->
 
 
 def _events(source: Source, events: Any) -> Decoded:
+    if isinstance(events, Decoded):
+        return events
     if isinstance(events, pl.LazyFrame):
         events = events.collect()
     if isinstance(events, pl.DataFrame):
