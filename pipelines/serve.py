@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipelines.former_blocks import FormerReader, former_readers
 from pipelines.project import Project
 from pipelines.publish import key_fields, publish
 from pipelines.serving_calls import PreparedReader, ServingCalls
@@ -47,10 +48,15 @@ class AppliedProject:
         )
         self.catalog: Catalog = self._calls.catalog
         self.groups = _groups(project, deployment)
+        self._former = former_readers(project, deployment, self.catalog)
 
     def reader(self, features: str | tuple[str, ...]) -> PreparedReader:
         """See `Reads`."""
         return self._calls.reader(features)
+
+    def former(self, view: str) -> FormerReader | None:
+        """See `Reads`."""
+        return self._former.get(view)
 
     def publish(self, source: str, events: Any) -> dict[str, int]:
         """See `Publishing`."""

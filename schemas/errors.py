@@ -23,6 +23,10 @@ class RequestError(TwinbeamError):
     """A read asks for something that does not exist or cannot be answered."""
 
 
+class BeingFilled(RequestError):
+    """What is asked for is applied, and not filled from history yet."""
+
+
 class DefinitionChanged(RequestError):
     """A caller's fingerprint names features that have changed since."""
 

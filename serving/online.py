@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from schemas.errors import DefinitionChanged, RequestError
+from schemas.errors import BeingFilled, DefinitionChanged, RequestError
 from schemas.state import Block
 from serving.expiry import check_reach
 from serving.stores.base import SEALED, OnlineStore
@@ -188,7 +188,7 @@ class PreparedRead:
                 for reads in entity.blocks
                 if not found.marks[reads.block.id].get(SEALED)
             ]
-            raise RequestError(
+            raise BeingFilled(
                 f"{unfilled[0]}: is still being filled from history; run twinbeam run batch (or run stream) until it "
                 "has caught up"
             ) from None

@@ -329,7 +329,7 @@ def deployed(python: Path, folder: Path, settings: str, guarded: bool) -> Iterat
         server = stack.enter_context(serving(folder))
         stack.enter_context(_streaming(folder))
         signing = credentials.get("writer", ANYBODY)
-        boto = stack.enter_context(_boto(python, client_environment(server.url, signing, folder), folder, signing))
+        boto = stack.enter_context(asking(python, client_environment(server.url, signing, folder), folder, signing))
         yield Deployment(folder, server, python, boto, credentials)
         assert server.stop() == 0
     said = server.err() + server.out() + (folder / "stream.err").read_text(encoding="utf-8")
@@ -338,7 +338,8 @@ def deployed(python: Path, folder: Path, settings: str, guarded: bool) -> Iterat
 
 
 @contextmanager
-def _boto(python: Path, environment: Mapping[str, str], folder: Path, credentials: Credentials) -> Iterator[Boto]:
+def asking(python: Path, environment: Mapping[str, str], folder: Path, credentials: Credentials) -> Iterator[Boto]:
+    """boto3 in a process of its own while the block lasts."""
     with (folder / "boto.err").open("w") as err:
         process = subprocess.Popen(
             [str(python), str(HERE / "sagemaker_boto.py")],

@@ -63,7 +63,7 @@ def arrive(asked: Sequence[Operation]) -> tuple[dict[int, int | None], list[Even
         if kind in (PUT, ELSEWHERE):
             record = [FeatureValue("id", str(key)), FeatureValue("at", time), FeatureValue("price", str(price))]
             events.append(EVENTS.put(record, BOTH if kind == PUT else OFFLINE, None, NOW))
-        elif kind == HARD and held is not None and held[1] is not None and minute <= held[0]:
+        elif kind == HARD and held is not None and minute < held[0] + (held[1] is not None):
             continue  # 400, and no marker.
         else:
             events.append(EVENTS.delete(str(key), time, BOTH, kind == HARD, NOW))

@@ -504,6 +504,12 @@ def test_times_to_live_and_stores_and_updates(made: tuple[Path, Server, Client])
     older = [*price, {"FeatureName": "at", "ValueAsString": "2026-01-01T00:00:00Z"}]
     assert client.call("POST", f"{path}/Record", update | {"Features": older}, 409)["code"] == "ConflictException"
     assert caught_up() == {name: each for name, each in first.items() if name != "gone"} | {"changed": ("2", one)}
+    # A hard delete of the time of the deletion is that deletion, sent again; one that is older changes nothing.
+    client.call("DELETE", path, **remove)
+    for identifier, at in (("gone", now), ("expired", now - timedelta(minutes=62))):
+        older_one = remove | {"RecordIdentifierValueAsString": identifier, "EventTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+        told = client.call("DELETE", path, code=400, **older_one)
+        assert (told["code"], "nothing is deleted" in told["Message"]) == ("ValidationError", True)
     client.call("PUT", path, {"Record": record("changed", now, "3")})
     client.call("PUT", path, {"Record": record("gone", now, "3")})
     assert caught_up() == {name: each for name, each in first.items() if name != "gone"} | {"changed": ("2", one)}

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import RequestError
+from schemas.errors import BeingFilled, RequestError
 from schemas.feature_group import EXPIRES, SEQUENCE, TEXTS, FeatureGroup, GroupFeature
+from serving.server.ports import Reader
 from serving.server.problems import Problem
 from serving.server.sagemaker.errors import invalid
 from serving.server.sagemaker.values import Texts, moment_text, texts_of
@@ -47,24 +48,33 @@ class FoundRecord:
         return None if self.expires is None else moment_text("String", self.expires)
 
 
-def read(reader: Any, group: FeatureGroup, keys: Sequence[int | str]) -> tuple[Features, list[FoundRecord | None]]:
+def read(
+    reader: Reader, group: FeatureGroup, keys: Sequence[int | str], former: Reader | None = None
+) -> tuple[Features, list[FoundRecord | None]]:
     """Records of keys, None for those that there are not.
 
     Args:
         reader: of the group's view.
         group: the group.
         keys: as its column has them.
+        former: of the view before features were added to it, asked while those are being filled; None for none.
 
     Raises:
         Problem: the group's view is not applied, or still being filled.
     """
+    given = {group.key.column: list(keys)}
     try:
-        features: Features = reader.get({group.key.column: list(keys)}, None, None, None)
+        features = reader.get(given, None, None, None)
+    except BeingFilled as error:
+        if former is None:
+            raise Problem(503, str(error), retry=1) from None
+        features = former.get(given, None, None, None)
     except RequestError as error:
         raise Problem(503, str(error), retry=1) from None
     columns = features.columns()
     view = group.view_name
-    values = [(feature, columns[f"{view}:{feature.column}"].values) for feature in group.values]
+    addresses = [(feature, f"{view}:{feature.column}") for feature in group.values]
+    values = [(feature, columns[address].values) for feature, address in addresses if address in columns]
     ones = columns[f"{view}:{SEQUENCE if group.registered else group.values[0].column}"]
     expiries: Sequence[Any] = [None] * len(keys)
     kept: Sequence[Any] = expiries

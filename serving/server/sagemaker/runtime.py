@@ -32,6 +32,7 @@ from serving.server.sagemaker.events import Event, RecordEvents, Targets
 from serving.server.sagemaker.groups import Groups
 from serving.server.sagemaker.ports import GroupStore
 from serving.server.sagemaker.records import FoundRecord, named, read
+from serving.server.sagemaker.values import moment_text
 from serving.server.site import Site
 from serving.server.waiting import readable
 
@@ -91,7 +92,7 @@ class SageMakerRuntime:
         return self._get(request, found)
 
     async def delete(self, request: Request) -> Response:
-        """DeleteRecord; hard and not later than the record, nothing is done."""
+        """DeleteRecord; a hard one that would change nothing is refused."""
         query = request.query
         identifier, time = _single(request, "RecordIdentifierValueAsString"), _single(request, "EventTime")
         mode = _single(request, "DeletionMode", SOFT)
@@ -106,12 +107,7 @@ class SageMakerRuntime:
         events = self._events(group)
         event = events.delete(identifier, time, targets, mode == HARD)
         if mode == HARD and targets.online:
-            record = await self._threaded(lambda: self._record(group, events.key(identifier)))
-            if record is not None and events.time(time) <= record.time:
-                raise invalid(
-                    f"EventTime: {time} is not later than that of the record, {record.texts[group.time.name]}: nothing "
-                    "is deleted"
-                )
+            await self._threaded(lambda: self._check_later(group, events, identifier, time))
         await self._sent({group.name: (group, [event])})
         return Response(200)
 
@@ -202,12 +198,13 @@ class SageMakerRuntime:
         return await self._threaded(lambda: self._listed(group, after, body))
 
     def _listed(self, group: FeatureGroup, after: int | str | None, body: ListRecordsBody) -> Response:
-        reader = self._site.backend.reads.reader((group.view_name,))
+        reads = self._site.backend.reads
+        reader, former = reads.reader((group.view_name,)), reads.former(group.view_name)
         known = [key for key in self._store.identifiers(group) if after is None or key > after]  # type: ignore[operator]
         found: list[int | str] = []
         for first in range(0, len(known), _MANY):
             keys = known[first : first + _MANY]
-            for key, record in zip(keys, read(reader, group, keys)[1], strict=True):
+            for key, record in zip(keys, read(reader, group, keys, former)[1], strict=True):
                 if not record.expired if record is not None else body.include_soft_deleted_records:
                     found.append(key)
             if len(found) > body.max_results:
@@ -279,10 +276,35 @@ class SageMakerRuntime:
 
     def _records(self, request: Request, group: FeatureGroup, keys: Sequence[int | str]) -> list[FoundRecord | None]:
         """Records of keys, read for a client and counted."""
-        planned = self._site.features.planned(self._site.backend.reads, request, group.view_name)
-        features, found = read(planned.reader, group, keys)
-        self._site.features.count(planned, features.columns(), len(keys))
+        reads = self._site.backend.reads
+        planned = self._site.features.planned(reads, request, group.view_name)
+        features, found = read(planned.reader, group, keys, reads.former(group.view_name))
+        columns = features.columns()
+        if all(address in columns for address in planned.views.values()):
+            self._site.features.count(planned, columns, len(keys))
         return found
+
+    def _check_later(self, group: FeatureGroup, events: RecordEvents, identifier: str, text: str) -> None:
+        """Refuses a hard delete that is not later than the record, or older than what there was of it.
+
+        One of the very time of a deletion is that deletion, sent again.
+        """
+        key, time = events.key(identifier), events.time(text)
+        record = self._record(group, key)
+        if record is not None and time <= record.time:
+            raise invalid(
+                f"EventTime: {text} is not later than that of the record, {_time_of(group, record)}: nothing is deleted"
+            )
+        if record is None and time < (newest := self._newest(group, key)):
+            raise invalid(
+                f"EventTime: {text} is older than {moment_text(group.time.kind, newest)}, when the record was last put "
+                "or deleted: nothing is deleted"
+            )
+
+    def _newest(self, group: FeatureGroup, key: int | str) -> int:
+        """Event time (µs) of the newest that is known online of a record, be it deleted; `NO_TIME` for nothing."""
+        reader = self._site.backend.reads.reader((group.view_name,))
+        return int(reader.get({group.key.column: [key]}, None, "latest", None).instants[0])
 
     def _record(self, group: FeatureGroup, key: int | str) -> FoundRecord | None:
         """A record, read for the server itself; one that has expired is none."""
