@@ -38,10 +38,10 @@ class ForeignClient:
         return ran(self._example, self.folder, {**os.environ, **environment})
 
     @contextmanager
-    def driver(self) -> Iterator[Driver]:
-        """Its driver while the block lasts."""
-        pipe = subprocess.PIPE
-        with subprocess.Popen(self._command, cwd=self.folder, stdin=pipe, stdout=pipe, text=True) as process:
+    def driver(self, environment: Mapping[str, str] | None = None) -> Iterator[Driver]:
+        """Its driver while the block lasts, with further variables."""
+        pipe, known = subprocess.PIPE, {**os.environ, **(environment or {})}
+        with subprocess.Popen(self._command, cwd=self.folder, stdin=pipe, stdout=pipe, text=True, env=known) as process:
             try:
                 yield Driver(self.language, process)
                 assert process.stdin is not None

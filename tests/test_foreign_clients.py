@@ -19,9 +19,10 @@ import httpx
 import pytest
 
 from pipelines.platform import Platform
+from tests.certificates import Authority
 from tests.faulty_proxy import BUSY, DROP, HALF, LONG, NOT_BEGUN, PAGE, STALL, faulty_proxy
 from tests.foreign_clients import Driver, ForeignClient, jvm, lacking, schema_of, typescript
-from tests.served import NOON, Server, serving
+from tests.served import NOON, Server, project, serving
 
 pytestmark = pytest.mark.xdist_group("foreign_clients")
 KEY = "a-key-of-the-tests-of-clients"
@@ -135,6 +136,20 @@ def url(server: Server) -> str:
 @pytest.fixture(scope="module")
 def page(url: str) -> bytes:
     return httpx.get(f"{url}/openapi.json", headers={"x-api-key": KEY}).content
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of another project, over TLS."""
+    certificate, key = authority.pem("server")
+    settings = f"certificate = {json.dumps(str(certificate))}\nkey = {json.dumps(str(key))}"
+    with serving(project(tmp_path_factory.mktemp("secure") / "shop", settings)) as server:
+        yield server
 
 
 class Clients:
@@ -381,6 +396,33 @@ def test_errors_are_typed(driver: Driver, url: str) -> None:
     with faulty_proxy(url, [PAGE]) as proxy:
         page = driver.ask(proxy.url, "gets", "both", {"user_id": [1]}, 1, key=KEY)
     assert (page["error"], page["status"]) == ("Problem", 502)
+
+
+def test_only_a_trusted_certificate_is_read_from(
+    built: ForeignClient, driver: Driver, authority: Authority, secure: Server, tmp_path: Path
+) -> None:
+    asked = ("get", "calm", {"user_id": [1, 2, 99]}, {"now": "latest"})
+
+    def refused(client: Driver, **options: Any) -> str:
+        answer = client.ask(secure.url, *asked, attempts=1, **options)
+        assert answer["error"] == "Unreachable"
+        return str(answer["message"])
+
+    named = {"typescript": "NODE_EXTRA_CA_CERTS names", "java": "ca(file) names"}[driver.language]
+    said = [refused(driver)]
+    # Java is told of authorities by an option, Node by its environment.
+    trusted = {"ca": str(authority.ca)} if driver.language == "java" else {}
+    with built.driver({"NODE_EXTRA_CA_CERTS": str(authority.ca)}) as told, Platform.open(secure.folder) as platform:
+        found = told.result(secure.url, *asked, **trusted)
+        assert_answer(platform, told, found, "calm", {"user_id": [1, 2, 99]}, now="latest")
+    assert found["statuses"]["person:score"] == ["PRESENT", "PRESENT", "NOT_FOUND"]
+    if driver.language == "java":
+        said.append(refused(driver, ca=str(Authority(tmp_path).ca)))
+        wrong = driver.ask(secure.url, *asked, ca=str(tmp_path / "none.pem"))
+        assert (wrong["error"], "none.pem cannot be used" in wrong["message"]) == ("IllegalArgumentException", True)
+    for message in said:
+        assert message.startswith(f"{secure.url} gave no whole answer: its certificate is not trusted: ")
+        assert named in message
 
 
 def test_the_registry_and_the_readiness(driver: Driver, url: str) -> None:

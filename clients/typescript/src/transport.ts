@@ -5,6 +5,8 @@ import { read } from "./json.js";
 import { problemOf, TwinbeamError, Unavailable, Unreachable } from "./problems.js";
 
 const LONGEST_PAUSE = 5_000;
+/** Codes of Node for certificates that it refuses. */
+const UNTRUSTED = /^(CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/;
 
 export interface Call {
   readonly method: "GET" | "POST";
@@ -84,5 +86,8 @@ export class Transport {
 
 function reason(error: unknown): string {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  const said = cause.message || cause.name;
+  if (!UNTRUSTED.test((cause as NodeJS.ErrnoException).code ?? "")) return said;
+  return `its certificate is not trusted: ${said}; NODE_EXTRA_CA_CERTS names a file of further authorities (PEM)`;
 }

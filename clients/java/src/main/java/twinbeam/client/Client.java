@@ -6,6 +6,7 @@ import java.net.URI;
 import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,6 +47,7 @@ public final class Client {
         private int attempts = 4;
         private Duration backoff = Duration.ofMillis(100);
         private int chunk = 5_000;
+        private Path ca;
         private HttpClient http;
 
         private Builder(String url) {
@@ -85,7 +87,13 @@ public final class Client {
             return this;
         }
 
-        /** Another HTTP client, as one with a certificate authority of one's own. */
+        /** File of the certificate authorities (PEM) who are trusted; the platform's if it is not told. */
+        public Builder ca(Path file) {
+            ca = file;
+            return this;
+        }
+
+        /** Another HTTP client, as one with a certificate of its own. */
         public Builder http(HttpClient own) {
             http = own;
             return this;
@@ -96,8 +104,16 @@ public final class Client {
             if (attempts < 1 || chunk < 1 || !positive(deadline) || !positive(backoff)) {
                 throw new IllegalArgumentException("deadline, attempts, backoff and chunk are to be above 0");
             }
-            HttpClient found = http != null ? http : HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+            if (http != null && ca != null) {
+                throw new IllegalArgumentException("ca and http: give one of them");
+            }
+            HttpClient found = http != null ? http : plain();
             return new Client(new Transport(found, url, key, attempts, backoff), deadline, chunk);
+        }
+
+        private HttpClient plain() {
+            HttpClient.Builder builder = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1);
+            return (ca == null ? builder : builder.sslContext(Authorities.of(ca))).build();
         }
 
         private static boolean positive(Duration duration) {

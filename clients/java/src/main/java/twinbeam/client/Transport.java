@@ -8,6 +8,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.security.cert.CertificateException;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -122,6 +123,15 @@ record Transport(HttpClient http, String url, String key, int attempts, Duration
         if (error instanceof TimeoutException) {
             return new DeadlineExceeded("no answer within " + deadline.given().toMillis() + " ms");
         }
-        return new Unreachable(url + " gave no whole answer: " + error, error);
+        return new Unreachable(url + " gave no whole answer: " + reason(error), error);
+    }
+
+    private static String reason(Throwable error) {
+        for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+            if (cause instanceof CertificateException) {
+                return "its certificate is not trusted: " + cause.getMessage() + "; ca(file) names its authorities (PEM)";
+            }
+        }
+        return error.toString();
     }
 }

@@ -7,6 +7,7 @@ import java.io.InputStreamReader;
 import java.lang.reflect.RecordComponent;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -108,6 +109,7 @@ final class Driver {
                         case "attempts" -> each -> each.attempts((Integer) value);
                         case "backoff" -> each -> each.backoff(Duration.ofMillis((Integer) value));
                         case "chunk" -> each -> each.chunk((Integer) value);
+                        case "ca" -> each -> each.ca(Path.of((String) value));
                         default -> throw new IllegalArgumentException("there is no option " + name);
                     };
             set.apply(builder);
