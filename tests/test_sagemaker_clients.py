@@ -1,24 +1,33 @@
-"""SageMaker's Feature Store: boto3, unmodified, asks a real server of ours, over SQLite and over Cassandra."""
+"""SageMaker's Feature Store: boto3, awscli and the SageMaker Python SDK, unmodified, at real servers of ours.
+
+One is over SQLite and asks nobody who they are; one is over Cassandra, and all that is asked of it must be signed.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import subprocess
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from examples.flights.nyc import read_year
 from tests.sagemaker_clients import (
+    ROLE,
     START,
     Boto,
     Deployment,
+    Refused,
     create,
+    created,
     definition,
     delete,
     deployed,
@@ -31,10 +40,13 @@ from tests.sagemaker_clients import (
     until,
     values,
 )
+from tests.served import over_cassandra
 from tests.servers import drop_keyspaces
 
 pytestmark = pytest.mark.xdist_group("sagemaker")
 SEED = int(os.environ.get("TWINBEAM_SOAK_SEED", "1"))
+SCRIPT = Path(__file__).with_name("sagemaker_notebook.py")
+KINDS = {pl.String: "String", pl.Int32: "Integral", pl.Float64: "Fractional"}
 SQLITE = pytest.mark.parametrize("deployment", ["sqlite"], indirect=True)
 LISTS = [
     {"FeatureName": "customer", "FeatureType": "Integral"},
@@ -58,7 +70,7 @@ GROUPS = [
 
 @pytest.fixture(scope="module", params=["sqlite", "cassandra"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A server that asks for no credentials, with the groups above."""
+    """A server with the groups above."""
     python, folder = installed(), tmp_path_factory.mktemp("sagemaker") / "shop"
     if request.param == "sqlite":
         with deployed(python, folder, "", guarded=False) as found:
@@ -66,11 +78,8 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             yield found
         return
     cassandra, keyspace = request.getfixturevalue("cassandra"), f"t{uuid.uuid4().hex[:12]}"
-    online = {"hosts": cassandra.hosts, "keyspace": keyspace, "commit_log_window": "200ms"}
-    settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in online.items())
-    settings = f'[online]\nstore = "cassandra"\n[online.cassandra]\n{settings}'
     try:
-        with deployed(python, folder, settings, guarded=False) as found:
+        with deployed(python, folder, over_cassandra(cassandra, keyspace), guarded=True) as found:
             create(found.boto, *GROUPS)
             yield found
     finally:
@@ -112,6 +121,56 @@ def test_groups_are_described_and_listed(boto: Boto) -> None:
     assert abs(datetime.now(UTC).timestamp() - listed[0]["CreationTime"]) < 3600
     later = listed[-1]["CreationTime"] + 3600
     assert boto.control("list_feature_groups", CreationTimeAfter=later)["FeatureGroupSummaries"] == []
+
+
+def test_groups_are_tagged_and_found(boto: Boto) -> None:
+    told = boto.control("describe_feature_group", FeatureGroupName="g-brief")
+    arn = told["FeatureGroupArn"]
+    added = boto.control(
+        "add_tags", ResourceArn=arn, Tags=[{"Key": "team", "Value": "web"}, {"Key": "a", "Value": "b"}]
+    )
+    assert {each["Key"]: each["Value"] for each in added["Tags"]} == {"team": "web", "a": "b"}
+    boto.control("delete_tags", ResourceArn=arn, TagKeys=["a"])
+    assert boto.control("list_tags", ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "web"}]
+
+    def found(*conditions: tuple[str, str, str | None], what: str = "FeatureGroup", joined: str = "And") -> list[str]:
+        filters = [
+            {"Name": name, "Operator": by, **({} if value is None else {"Value": value})}
+            for name, by, value in [("FeatureGroupName", "Contains", "g-"), *conditions]
+        ]
+        # One that holds of all stands outside of those that are joined.
+        expression = {
+            "Filters": filters[:1],
+            "SubExpressions": [{"Filters": filters[1:] or filters, "Operator": joined}],
+        }
+        asked = {
+            "SearchExpression": expression,
+            "SortBy": f"{what.removesuffix('Metadata')}Name",
+            "SortOrder": "Ascending",
+        }
+        pages = boto.control("search*", Resource=what, PaginationConfig={"PageSize": 2}, **asked)
+        return [each[what][asked["SortBy"]] for page in pages for each in page["Results"]]
+
+    made = datetime.fromtimestamp(told["CreationTime"], UTC)
+    before, after = (f"{made + timedelta(days=days):%Y-%m-%dT%H:%M:%S}" for days in (-1, 1))
+    everything = sorted(each["FeatureGroupName"] for each in GROUPS)
+    assert found() == everything
+    assert found(("Tags.team", "Equals", "web")) == ["g-brief"]
+    assert found(("Tags.team", "Exists", None)) == ["g-brief", "g-orders"]
+    assert found(("Tags.team", "NotExists", None)) == ["g-cold", "g-lists"]
+    assert found(("FeatureGroupName", "In", "g-cold,g-none")) == ["g-cold"]
+    assert found(("Tags.team", "Equals", "web"), ("Tags.team", "Equals", "crm"), joined="Or") == ["g-brief", "g-orders"]
+    assert found(("CreationTime", "GreaterThan", before), ("LastModifiedTime", "LessThan", after)) == everything
+    exact = made.isoformat()
+    assert "g-brief" in found(
+        ("CreationTime", "GreaterThanOrEqualTo", exact), ("CreationTime", "LessThanOrEqualTo", exact)
+    )
+    assert "g-brief" not in found(("CreationTime", "GreaterThan", exact))
+    assert found(("FeatureName", "Equals", "taste"), what="FeatureMetadata") == ["taste"]
+    for name, value in (("FeatureGroupName", "a"), ("CreationTime", "yesterday")):
+        error = refused(found, (name, "GreaterThan", value))
+        assert (error.code, error.status) == ("ValidationException", 400)
+        assert name in error.text
 
 
 def test_records_are_put_and_got(boto: Boto) -> None:
@@ -348,3 +407,155 @@ def test_a_put_goes_to_the_stores_that_it_names(deployment: Deployment, boto: Bo
     kept = offline(deployment, "g-orders", 2, "to-")
     assert sorted(kept["customer"]) == ["to-OfflineStore", "to-both"]
     assert offline(deployment, "g-cold", 1)["city"].to_list() == ["Ulm"]
+
+
+def test_the_life_of_a_group(boto: Boto) -> None:
+    (told,) = create(boto, definition("life"))
+    boto.put("life", record("a"))
+    addition = {"FeatureName": "age", "FeatureType": "Integral"}
+    updated = boto.control("update_feature_group", FeatureGroupName="life", FeatureAdditions=[addition])
+    assert updated == {"FeatureGroupArn": told["FeatureGroupArn"]}
+
+    def described() -> Any:
+        return boto.control("describe_feature_group", FeatureGroupName="life")
+
+    until(lambda: described()["LastUpdateStatus"]["Status"] == "Successful")
+    assert described()["FeatureDefinitions"] == [*told["FeatureDefinitions"], addition]
+    boto.put("life", record("b", age="33"))
+    until(lambda: boto.record("life", "b") == record("b", age="33"))
+    until(lambda: boto.record("life", "a") == record("a"))
+    feature = {"FeatureGroupName": "life", "FeatureName": "age"}
+    parameters = [{"Key": "unit", "Value": "year"}, {"Key": "pii", "Value": "yes"}]
+    boto.control("update_feature_metadata", Description="In years", ParameterAdditions=parameters, **feature)
+    boto.control("update_feature_metadata", ParameterRemovals=["pii"], **feature)
+    about = boto.control("describe_feature_metadata", **feature)
+    assert (about["FeatureType"], about["Description"]) == ("Integral", "In years")
+    assert about["Parameters"] == [{"Key": "unit", "Value": "year"}]
+    boto.control("delete_feature_group", FeatureGroupName="life")
+    until(lambda: gone(boto, "life"))
+    assert refused(boto.runtime, "list_records", FeatureGroupName="life").kind == "ResourceNotFound"
+    create(boto, definition("life"))
+    boto.put("life", record("c"))
+    assert [boto.record("life", name) for name in ("b", "c")] == [None, record("c")]
+
+
+def gone(boto: Boto, name: str) -> bool:
+    """Whether there is no group of a name any more."""
+    try:
+        status = boto.control("describe_feature_group", FeatureGroupName=name)["FeatureGroupStatus"]
+    except Refused as error:
+        if error.kind != "ResourceNotFound":
+            raise
+        return True
+    assert status == "Deleting"
+    return False
+
+
+def test_a_view_of_the_definitions_is_a_group(boto: Boto) -> None:
+    told = boto.control("describe_feature_group", FeatureGroupName="visit")
+    kinds = [(each["FeatureName"], each["FeatureType"]) for each in told["FeatureDefinitions"]]
+    assert sorted(kinds) == [("page", "String"), ("ts", "String"), ("user_id", "Integral")]
+    for minute, page in ((5, "home"), (4, "cart")):
+        boto.put("visit", {"user_id": "7", "ts": f"2025-03-01T12:0{minute}:00Z", "page": page})
+    assert boto.record("visit", "7") == {"user_id": "7", "ts": "2025-03-01T12:05:00Z", "page": "home"}
+    gone = {"FeatureGroupName": "visit", "RecordIdentifierValueAsString": "7", "EventTime": "2025-03-01T13:00:00Z"}
+    assert refused(boto.runtime, "delete_record", **gone).kind == "ValidationError"
+    assert refused(boto.control, "delete_feature_group", FeatureGroupName="visit").code == "ValidationException"
+
+
+def test_awscli(deployment: Deployment) -> None:
+    def aws(*words: str, fails: bool = False) -> Any:
+        command = [str(deployment.python), "-m", "awscli", *words, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=deployment.environment)
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stderr if fails else json.loads(done.stdout or "null")
+
+    runtime, group = "sagemaker-featurestore-runtime", ("--feature-group-name", "cli")
+    made = aws(
+        *("sagemaker", "create-feature-group", *group),
+        *("--record-identifier-feature-name", "customer", "--event-time-feature-name", "seen"),
+        *("--feature-definitions", "FeatureName=customer,FeatureType=String", "FeatureName=seen,FeatureType=String"),
+        *("FeatureName=visits,FeatureType=Integral", "FeatureName=city,FeatureType=String"),
+        *("--online-store-config", "EnableOnlineStore=true", "--role-arn", ROLE),
+        *("--offline-store-config", "S3StorageConfig={S3Uri=s3://bucket/features}"),
+    )
+    assert created(deployment.boto, "cli")["FeatureGroupArn"] == made["FeatureGroupArn"]
+    listed = aws("sagemaker", "list-feature-groups", "--name-contains", "cli", "--max-items", "5")
+    assert [each["FeatureGroupName"] for each in listed["FeatureGroupSummaries"]] == ["cli"]
+    told = {"customer": "a", "seen": "2025-03-01T12:00:00Z", "visits": "7", "city": "Bad Ems"}
+    given = [f"FeatureName={name},ValueAsString={value}" for name, value in told.items()]
+    assert aws(runtime, "put-record", *group, "--record", *given) is None
+    key = ("--record-identifier-value-as-string", "a")
+    found = aws(runtime, "get-record", *group, *key, "--feature-names", "city", "visits")
+    assert values(found["Record"]) == {"city": "Bad Ems", "visits": "7"}
+    identifiers = "FeatureGroupName=cli,RecordIdentifiersValueAsString=a,b"
+    found = aws(runtime, "batch-get-record", "--identifiers", identifiers)
+    assert [values(each["Record"]) for each in found["Records"]] == [told]
+    assert aws(runtime, "delete-record", *group, *key, "--event-time", "2025-03-01T12:00:01Z") is None
+    assert not aws(runtime, "get-record", *group, *key)
+    said = aws(runtime, "get-record", "--feature-group-name", "nope", *key, fails=True)
+    assert "(ResourceNotFound) when calling the GetRecord operation" in said
+
+
+def test_a_notebook_of_the_sdk(deployment: Deployment, tmp_path: Path) -> None:
+    flights = busiest_aircraft()
+    flights.write_csv(tmp_path / "flights.csv")
+    aircraft = sorted(set(flights["tailnum"]))
+    command = [str(deployment.python), str(SCRIPT), str(tmp_path / "flights.csv"), "flights", *aircraft, "N0"]
+    with (tmp_path / "notebook.err").open("w") as err:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=err, text=True, check=False, env=deployment.environment
+        )
+    assert done.returncode == 0, (tmp_path / "notebook.err").read_text()[-2000:]
+    shown = json.loads(done.stdout.splitlines()[-1])  # The SDK writes there too.
+    assert shown["definitions"] == {name: KINDS[type(kind)] for name, kind in flights.schema.items()}
+    assert (shown["status"], shown["failed"], shown["refused"]) == ("Created", [], [0, 1])
+    assert (shown["metadata"], shown["parameters"]) == ("In miles", [{"Key": "unit", "Value": "mile"}])
+    assert "  distance INT\n" in shown["ddl"]
+    # Two processes of two threads put the rows in no order; each aircraft's latest flight is what is read.
+    expected = {
+        row["tailnum"]: {name: str(value) for name, value in row.items() if value is not None}
+        for row in flights.sort("departed").group_by("tailnum").last().iter_rows(named=True)
+    }
+    for found in (shown["sdk"], shown["boto"]):
+        assert found.pop("N0") is None
+        assert {tailnum: values(told) for tailnum, told in found.items()} == expected
+    batch = {each["RecordIdentifierValueAsString"]: each["Record"][0]["ValueAsString"] for each in shown["batch"]}
+    assert batch == {tailnum: row["origin"] for tailnum, row in expected.items()}
+    assert "flights" in shown["groups"]
+    assert (shown["tags"], shown["found"]["features"]) == ([{"Key": "team", "Value": "ops"}], ["distance"])
+    assert list(shown["found"]["groups"].values()) == [["flights"], []]
+    single, refused_sets = shown["single"], shown["datasets"]
+    assert (single["updated"], single["deleted"]) == ("Successful", None)
+    assert single["features"] == [*flights.columns, "seats"]
+    assert values(single["kept"]) == {"seats": "189"}
+    # Athena is not here, and nothing says that it is.
+    assert refused_sets["plain"] == "RuntimeError: No metastore is configured with FeatureGroup flights."
+    said = (
+        "scoped to 'athena'" if deployment.credentials else "there is no operation 'AmazonAthena.StartQueryExecution'"
+    )
+    for told in (refused_sets["catalogued"], refused_sets["query"]):
+        assert said in told
+        assert "when calling the StartQueryExecution operation" in told
+    assert "ResourceNotFound" in refused_sets["gone"]
+    kept = offline(deployment, "flights", flights.height + 2, key="tailnum")
+    one = pl.col("tailnum") == "N1"
+    assert sorted(kept.filter(one).select("seats", "is_deleted").rows(), key=repr) == [(189, False), (None, True)]
+    kept = kept.filter(~one)
+    assert not kept["is_deleted"].any()
+    assert sorted(kept.select(flights.columns).rows(), key=repr) == sorted(flights.rows(), key=repr)
+
+
+def busiest_aircraft() -> pl.DataFrame:
+    """The last flights of some aircraft, shuffled."""
+    flown = read_year(every=3).flights.filter(pl.col("tailnum").is_not_null())
+    busy = flown["tailnum"].value_counts(sort=True)["tailnum"][:12].implode()
+    return (
+        flown.filter(pl.col("tailnum").is_in(busy))
+        .with_columns(departed=pl.col("departed").dt.epoch("s").cast(pl.Float64))
+        .select("tailnum", "departed", "carrier", "flight", "origin", "dest", "distance", "dep_delay")
+        .unique(["tailnum", "departed"], keep="first", maintain_order=True)
+        .group_by("tailnum", maintain_order=True)
+        .tail(12)
+        .sample(fraction=1, shuffle=True, seed=SEED)
+    )

@@ -114,7 +114,10 @@ class Signatures:
         """Refuses what could be replayed later, elsewhere, or with something else."""
         date, _, service, ending = authorization.scope
         if service != SERVICE or ending != _ENDING:
-            raise _refused(f"Credential should be scoped to service {SERVICE!r} and end in {_ENDING!r}")
+            raise _refused(
+                f"Credential should be scoped to service {SERVICE!r}, the one of AWS that is here, and end in "
+                f"{_ENDING!r}; it is scoped to {service[:40]!r}"
+            )
         headers = request.headers
         moment = _moment(headers.get("x-amz-date", ""))
         if date != f"{moment:%Y%m%d}":
