@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -20,6 +20,7 @@ from transforms.selection import Output
 from transforms.view import CompiledView
 
 Row = tuple[bool, tuple[Any, ...]]
+Parts = Iterator[bytes]
 
 _FORMATS = {
     pa.int8(): "b",
@@ -46,7 +47,7 @@ class LatestReads:
     Args:
         view: the view the block belongs to.
         block: a latest block.
-        outputs: features of it, of plain types.
+        outputs: features of it, of plain types or lists of such.
 
     Attributes:
         types: of the features.
@@ -62,7 +63,8 @@ class LatestReads:
         self._nulls = (None,) * len(kinds)
         self._formats = [_FORMATS.get(kind) for kind in kinds]
         self._texts = [pa.types.is_string(kind) for kind in kinds]
-        self._plain = all(map(is_plain, kinds))
+        self._elements = [kind.value_type if pa.types.is_list(kind) else None for kind in kinds]
+        self._plain = all(map(_is_plain, kinds))
         self._whole: struct.Struct | None = None
         if all(self._formats):
             self._whole = struct.Struct("<3s" + "".join(f"3s{letter}" for letter in self._formats))
@@ -71,12 +73,12 @@ class LatestReads:
 
     @staticmethod
     def serves(block: Block, outputs: Sequence[Output]) -> bool:
-        """Whether the features are plain values, as they are kept."""
+        """Whether the features are plain values or lists of such, as they are kept."""
         kinds = dict(block.columns)
         if any(kinds.get(output.feature.expires or "", pa.int64()) != pa.int64() for output in outputs):
             return False
         return all(
-            is_plain(output.feature.dtype) and kinds[output.feature.column or ""] == output.feature.dtype
+            _is_plain(output.feature.dtype) and kinds[output.feature.column or ""] == output.feature.dtype
             for output in outputs
         )
 
@@ -89,6 +91,8 @@ class LatestReads:
             cells: (version, content) of the newest row of n requests; None where there is none.
             instants: n instants in µs.
         """
+        if len(cells) == 1 and (alone := self._alone(cells[0], instants[0])) is not None:
+            return alone
         base, times, rows = [], [], []
         for cell, instant in zip(cells, instants, strict=True):
             deleted, row = (True, self._nulls) if cell is None else self.open(cell[1])
@@ -128,6 +132,17 @@ class LatestReads:
         expiry = None if self._expires is None else row[self._expires]
         return expiry is not None and bool(expiry <= instant)
 
+    def _alone(
+        self, cell: tuple[int, bytes] | None, instant: int
+    ) -> tuple[Sequence[Sequence[Any]], Iterable[None], Iterable[list[int]]] | None:
+        """What `answer` says of one request where every value is there and of age; None where it is not so."""
+        if cell is None:
+            return None
+        deleted, row = self.open(cell[1])
+        if deleted or None in row or self._is_old(cell[0], row, instant):
+            return None
+        return [(row[place],) for place, _ in self._wanted], repeat(None), repeat([cell[0]])
+
     def open(self, blob: bytes) -> Row:
         """Whether a cell's row is a tombstone, and its values.
 
@@ -156,8 +171,11 @@ class LatestReads:
             sections, deleted = _sections(blob, at, end)
             parts = iter(sections)
             values: list[Any] = []
-            for letter, text in zip(self._formats, self._texts, strict=True):
+            for letter, text, element in zip(self._formats, self._texts, self._elements, strict=True):
                 there = next(parts, b"")
+                if element is not None:
+                    values.append(_list(parts, there, element))
+                    continue
                 if letter is not None:
                     content = next(parts, b"")
                     values.append(struct.unpack(f"<{letter}", content)[0] if there == _THERE else None)
@@ -174,6 +192,68 @@ class LatestReads:
         return (deleted, tuple(values)) if next(parts, None) is None else None
 
 
+def _is_plain(kind: pa.DataType) -> bool:
+    return is_plain(kind.value_type if pa.types.is_list(kind) else kind)
+
+
+def _list(parts: Parts, there: bytes, element: pa.DataType) -> list[Any] | None:
+    """A list from its sections, as `accumulators.values` has them.
+
+    Raises:
+        IndexError: the content is not as it should be; as `struct.error` and `UnicodeDecodeError`.
+    """
+    length, marks, letter = next(parts, b""), next(parts, b""), _FORMATS.get(element)
+    if there == _THERE:
+        if length != _varint(len(marks)):
+            raise IndexError
+    elif there != _NOT_THERE or length or marks:
+        raise IndexError
+    count = marks.count(1)
+    if count + marks.count(0) != len(marks):
+        raise IndexError
+    if letter is not None:
+        values: Sequence[Any] = struct.unpack(f"<{count}{letter}", next(parts, b""))
+    else:
+        values = _texts(next(parts, b""), next(parts, b""), count, pa.types.is_string(element))
+    if there != _THERE:
+        return None
+    found = iter(values)
+    return list(values) if count == len(marks) else [next(found) if mark else None for mark in marks]
+
+
+def _texts(lengths: bytes, content: bytes, count: int, text: bool) -> list[Any]:
+    """Texts, or bytes, of their lengths and contents."""
+    values: list[Any] = []
+    place = begin = 0
+    while place < len(lengths):
+        size, place = _number(lengths, place)
+        value = content[begin : begin + size]
+        begin += size
+        values.append(value.decode() if text else value)
+    if begin != len(content) or len(values) != count:
+        raise IndexError
+    return values
+
+
+def _number(blob: bytes, at: int) -> tuple[int, int]:
+    """A number of LEB128 that begins at a place, and the place behind it.
+
+    Raises:
+        IndexError: it does not end, or is too large for a length.
+    """
+    size = blob[at]
+    at += 1
+    if size >= _MORE:
+        size &= _MORE - 1
+        for shift in range(7, 35, 7):
+            byte = blob[at]
+            at += 1
+            size |= (byte & (_MORE - 1)) << shift
+            if byte < _MORE:
+                break
+    return size, at
+
+
 def _sections(blob: bytes, at: int, end: int) -> tuple[list[bytes], bool]:
     """Sections of a packed content behind the first, and whether that one says that the row is a tombstone.
 
@@ -185,16 +265,7 @@ def _sections(blob: bytes, at: int, end: int) -> tuple[list[bytes], bool]:
     sections: list[bytes] = []
     at += 1
     while at < end:
-        size = blob[at]
-        at += 1
-        if size >= _MORE:
-            size &= _MORE - 1
-            for shift in range(7, 35, 7):
-                byte = blob[at]
-                at += 1
-                size |= (byte & (_MORE - 1)) << shift
-                if byte < _MORE:
-                    break
+        size, at = _number(blob, at)
         sections.append(blob[at : at + size])
         at += size
     if at != end or len(sections[0]) != 1:
