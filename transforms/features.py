@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,12 @@ class Features:
     def as_of(self) -> list[datetime | None]:
         """Instant (UTC) that each row's values are as of."""
         return _datetimes(self.instants)
+
+    @cached_property
+    def moments(self) -> Sequence[int]:
+        """The instants as Python's numbers."""
+        moments: list[int] = self.instants.tolist()
+        return moments
 
     def given_values(self) -> dict[str, list[Any]]:
         """The given columns as lists."""

@@ -177,7 +177,9 @@ class _EntityTiles:
         codes: Iterable[Any] = repeat(None)
         if any(of_request is not None for of_request in every):
             codes = zip(*[reads.present if of_row is None else of_row for of_row in every], strict=True)
-        return list(map(AnswerColumn, reads.types, zip(*values, strict=True), codes, zip(*times, strict=True)))
+        of_columns = list(zip(*times, strict=True))
+        shared = [of_columns[place] for place in reads.alike]
+        return list(map(AnswerColumn, reads.types, zip(*values, strict=True), codes, shared))
 
     def _rows(self, instants: Sequence[int]) -> list[TileRow]:
         """Answer for each key."""

@@ -91,7 +91,7 @@ class EntityReads:
 
     @cached_property
     def alike(self) -> list[int]:
-        """Of every feature of the tiles, the number of the first one of the same block and window: its times are its."""
+        """Of every feature of the tiles, the number of the first one of the same block and window: with equal times."""
         windows = [(tiles.block.id, column.window) for tiles in self.tiles for column in tiles.columns]
         return [windows.index(window) for window in windows]
 

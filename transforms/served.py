@@ -30,15 +30,11 @@ class ServedFeatures(Features):
         moments: n instants, µs.
         fingerprint: of the selection.
         artefacts: see `Features`.
-
-    Attributes:
-        moments: n instants, µs.
     """
 
     _rows: Mapping[str, list[Any]]
     _types: Mapping[str, pa.DataType]
     _columns: Mapping[str, AnswerColumn | Answer]
-    moments: Sequence[int]
 
     def __init__(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -22,8 +23,9 @@ from transforms.selection import Selection
 
 PARTS = ("statuses", "event_times")
 TYPES = "types"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a suffix says that it is UTC.
 _FEW = 128
+_MOST_PATTERNS = 1_024
 _TIME = pa.timestamp("us", "UTC")
 
 Writer = Callable[[Sequence[Any]], Sequence[Any]]
@@ -40,9 +42,11 @@ class AnswerBodies:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self.addresses = [output.address for output in selection.outputs]
-        self._writers = {output.address: _writer(output.feature.dtype) for output in selection.outputs}
+        writers = [(output.address, _writer(output.feature.dtype)) for output in selection.outputs]
+        self._writers = {address: writer for address, writer in writers if writer is not None and writer is not _floats}
+        self._floats = [address for address, writer in writers if writer is _floats]
         self._given_writers = {name: _writer(kind) for name, kind in column_types(selection).items()}
-        self._all_present: dict[int, msgspec.Raw] = {}
+        self._known_statuses: dict[tuple[Any, ...], msgspec.Raw] = {}
 
     def by_column(self, features: Features, columns: Columns, parts: Iterable[str]) -> bytes:
         """JSON of a list a feature.
@@ -58,7 +62,7 @@ class AnswerBodies:
             body["statuses"] = self._statuses(codes, len(features))
         if "event_times" in parts:
             body["event_times"] = times
-        body["as_of"] = _texts(features.instants.tolist())
+        body["as_of"] = _texts(features.moments)
         body["fingerprint"] = features.fingerprint
         if TYPES in parts:
             body[TYPES] = self._types
@@ -73,7 +77,7 @@ class AnswerBodies:
             body["statuses"] = _turned({name: _words(of_name, count) for name, of_name in codes.items()}, count)
         if "event_times" in parts:
             body["event_times"] = _turned(times, count)
-        body["as_of"] = _texts(features.instants.tolist())
+        body["as_of"] = _texts(features.moments)
         body["fingerprint"] = features.fingerprint
         if TYPES in parts:
             body[TYPES] = self._types
@@ -110,26 +114,36 @@ class AnswerBodies:
         for name, written in self._given_writers.items():
             if written is not None and name in values:
                 values[name] = written(values[name])
+        moments = {id(column.times): column.times for column in columns.values()}
+        texts = {number: _texts(of_number) for number, of_number in moments.items()}
         codes, times = {}, {}
-        known: dict[int, list[str | None]] = {}
         for address, column in columns.items():
-            writer = self._writers[address]
-            values[address] = column.values if writer is None else writer(column.values)
+            values[address] = column.values
             codes[address] = column.codes
-            moments = column.times
-            texts = known.get(id(moments))
-            if texts is None:
-                texts = known[id(moments)] = _texts(moments)
-            times[address] = texts
+            times[address] = texts[id(column.times)]
+        if self._floats and not _all_finite(chain.from_iterable([values[address] for address in self._floats])):
+            for address in self._floats:
+                values[address] = _floats(values[address])
+        for address, writer in self._writers.items():
+            values[address] = writer(values[address])
         return values, codes, times
 
     def _statuses(self, codes: dict[str, Sequence[int] | None], count: int) -> Any:
-        if count > _FEW or any(codes.values()):
+        told = list(codes.values())
+        if not any(told):
+            if count > _FEW:
+                return {address: _words(None, count) for address in codes}
+            pattern: tuple[Any, ...] = (count,)
+        elif count == 1:
+            pattern = tuple([None if of_address is None else of_address[0] for of_address in told])
+        else:
             return {address: _words(of_address, count) for address, of_address in codes.items()}
-        found = self._all_present.get(count)
+        found = self._known_statuses.get(pattern)
         if found is None:
-            whole = {address: [STATUSES[PRESENT]] * count for address in codes}
-            found = self._all_present[count] = msgspec.Raw(encode_json(whole))
+            whole = {address: _words(of_address, count) for address, of_address in codes.items()}
+            if len(self._known_statuses) >= _MOST_PATTERNS:
+                self._known_statuses = {}
+            found = self._known_statuses[pattern] = msgspec.Raw(encode_json(whole))
         return found
 
 
@@ -139,24 +153,21 @@ def json_values(dtype: pa.DataType, values: Sequence[Any]) -> Sequence[Any]:
     return values if writer is None else writer(values)
 
 
+@lru_cache(maxsize=16_384)
 def time_text(time: int) -> str | None:
     """An instant (µs) in RFC 3339; None where there is none."""
     if time == NO_TIME:
         return None
-    seconds, rest = divmod(time, 1_000_000)
-    return f"{_second(seconds)}.{rest:06d}Z" if rest else f"{_second(seconds)}Z"
-
-
-@lru_cache(maxsize=16_384)
-def _second(seconds: int) -> str:
     try:
-        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+        return f"{(_EPOCH + timedelta(microseconds=time)).isoformat()}Z"
     except OverflowError:
-        return str(np.datetime64(seconds, "s"))
+        seconds, rest = divmod(time, 1_000_000)
+        shown = np.datetime64(seconds, "s")
+        return f"{shown}.{rest:06d}Z" if rest else f"{shown}Z"
 
 
 def _texts(times: Sequence[int]) -> list[str | None]:
-    return [time_text(time) for time in times]
+    return list(map(time_text, times))
 
 
 def _words(codes: Sequence[int] | None, count: int) -> list[str]:
@@ -183,12 +194,12 @@ def _has_floats(dtype: pa.DataType) -> bool:
 
 
 def _floats(values: Sequence[Any]) -> Sequence[Any]:
-    try:
-        if math.isfinite(sum(values)):
-            return values
-    except TypeError:  # There is a null among them.
-        pass
-    return [_finite(value) for value in values]
+    return values if _all_finite(values) else [_finite(value) for value in values]
+
+
+def _all_finite(values: Iterable[float | None]) -> bool:
+    """Whether all numbers are finite; it may say no where only their sum is not."""
+    return math.isfinite(sum(filter(None, values)))
 
 
 def _nested(values: Sequence[Any]) -> Sequence[Any]:

@@ -13,6 +13,7 @@ from serving.stores.sqlite_file import SqliteFile
 from serving.stores.sqlite_rows import Names, quoted
 
 _BATCH = 128
+_FEW = 16
 _MARK = -1
 
 
@@ -119,7 +120,13 @@ class SqliteRowReader:
 def _query(entity: str, keys: int, blocks: int, marked: int, marks: Wanted) -> str:
     """Cells of the keys in the blocks; then marks of some blocks, of all lanes or the seals."""
     parts = []
-    if keys:
+    if keys == 1 and blocks <= _FEW:
+        parts += [
+            f"SELECT 0, {number}, tile, lane, version, blob FROM {quoted(entity)} "
+            "WHERE key = ?1 AND block = ? AND tile >= ?"
+            for number in range(blocks)
+        ]
+    elif keys:
         asked = ", ".join(f"({number}, ?)" for number in range(keys))
         wanted = ", ".join(f"({number}, ?, ?)" for number in range(blocks))
         parts.append(
@@ -128,8 +135,11 @@ def _query(entity: str, keys: int, blocks: int, marked: int, marks: Wanted) -> s
             f"CROSS JOIN {quoted(entity)} AS cell ON cell.key = asked.column2 AND cell.block = wanted.column2 "
             "AND cell.tile >= wanted.column3"
         )
-    if marked:
-        lane = " AND lane = ?" if marks is Wanted.SEALS else ""
+    of_marks = f"SELECT {_MARK}, log, 0, lane, offset, NULL FROM marks WHERE"
+    if marks is Wanted.SEALS and marked <= _FEW:
+        begin = 1 + (keys + 2 * blocks if keys else 0)
+        parts += [f"{of_marks} log = ?{number} AND lane = ?{begin + marked}" for number in range(begin, begin + marked)]
+    elif marked:
         holes = ", ".join("?" * marked)
-        parts.append(f"SELECT {_MARK}, log, 0, lane, offset, NULL FROM marks WHERE log IN ({holes}){lane}")
+        parts.append(f"{of_marks} log IN ({holes}){' AND lane = ?' if marks is Wanted.SEALS else ''}")
     return " UNION ALL ".join(parts) or "SELECT 1 WHERE 0"
