@@ -1,8 +1,8 @@
 """A publisher: a process that pushes rows to a server at a steady rate, each with the time at which it is sent.
 
-One push follows the other over one connection (Feast's fail in it over SQLite if they come at the same time). A line is
-printed for each: how many rows the server took, 0 for a push that failed. What is late by more than a second is not sent
-at all. It ends when its standard input does, so it never outlives its maker.
+One push follows the other over one connection (Feast's fail in it over SQLite if they come at the same time). A line
+is printed for each: how many rows the server took, 0 for a push that failed. What is late by more than a second is not
+sent at all. It ends when its standard input does, so it never outlives its maker.
 """
 
 from __future__ import annotations

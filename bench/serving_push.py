@@ -167,6 +167,6 @@ def _table(found: Mapping[tuple[str, int], Load], theirs: Mapping[int, Load]) ->
 
             size = f"{title}, {rows:,} {'row' if rows == 1 else 'rows'} a call"
             whose = name if other is None else f"{name}, {other.requests:,} calls"
-            yield Measured(
-                case, size, value(load), unit, better, whose, None if other is None else value(other), load.mb
-            )
+            rivals = None if other is None else value(other)
+            rivals_mb = None if other is None else other.mb
+            yield Measured(case, size, value(load), unit, better, whose, rivals, load.mb, rivals_mb)

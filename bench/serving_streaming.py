@@ -8,8 +8,9 @@ Its twelve windows stay as they were materialized, since nothing in Feast comput
 
 Keys asked for and keys written are drawn alike from all entities. CPU and memory are those of the server's processes,
 without stream, publisher and Cassandra. What the pushes themselves cost the server is measured first, with nothing
-read, and taken off the CPU of requests for the rows pushed meanwhile. "Taken in" are rows a second while reads were
-measured: of ours what the stream wrote, not only what the topic has; of Feast what it said to have written.
+read, and taken off the CPU of requests for the rows pushed meanwhile; where that leaves nothing it is told as 0. "Taken
+in" are rows a second while reads were measured: of ours those that the stream put into the online store, of Feast those
+that it said to have put there. They may be more than were sent meanwhile, where some were late.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 import twinbeam
 from bench.feast import VERSION
@@ -44,10 +48,10 @@ from bench.serving import Case, size, table
 from bench.serving_push import streaming
 from bench.table import Measured
 from pipelines.dev.cassandra import Cassandra
-from pipelines.readings import Reading
 
 RATE = 500.0
 QUESTIONS = 2_000
+ENOUGH = 500
 ON_SQLITE = [(kind, keys, connections) for kind in KINDS for keys in (1, 10, 100) for connections in (1, 16)]
 ON_CASSANDRA = [(kind, keys, 16) for kind in KINDS for keys in (1, 100)]
 BEGUN_SECONDS = 120.0
@@ -101,7 +105,7 @@ def measure(scale: float = 1.0) -> list[Measured]:
 
 @contextmanager
 def streamed(folder: Path, file: Path, cutover: str, node: Cassandra | None = None) -> Iterator[tuple[Served, Count]]:
-    """Our server and a stream over a project that holds the file; counts the rows that the stream has written."""
+    """Our server and a stream over a project that holds the file; counts the rows that the stream has stored."""
     place = made(folder / "ours", f"files={str(file)!r}, topic='profiles', cutover={cutover!r}", node)
     with twinbeam.Platform.open(place) as platform:
         platform.apply()
@@ -109,13 +113,15 @@ def streamed(folder: Path, file: Path, cutover: str, node: Cassandra | None = No
         with answering(place) as server, streaming(place):
             metrics = _metrics(platform)
 
-            def taken() -> int:
-                reading = Reading.take(metrics)
-                if reading is None:
-                    raise RuntimeError(f"the stream ended: {place.with_name('stream.log').read_text()[-2_000:]}")
-                return reading.views["windows"].rows
+            yield server, lambda: stored(metrics, "windows")
 
-            yield server, taken
+
+def stored(metrics: str, view: str) -> int:
+    """Rows of a view that a stream, with its metrics at a URL, has put into the online store."""
+    text = httpx.get(metrics, timeout=60, trust_env=False).raise_for_status().text
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    name = "twinbeam_freshness_arrival_seconds_count"
+    return int(sum(each.value for each in samples if each.name == name and each.labels["view"] == view))
 
 
 def written(
@@ -132,10 +138,13 @@ def written(
         taken: counts rows that were taken in; by default those whose push was answered.
     """
     with publishing(server.port, path, RATE, entities, server.folder.with_name("pushed")) as publisher:
-        _wait(lambda: (taken or publisher.rows)() > 0, "no row was taken in")
-        before = server.cpu(), publisher.rows()
-        time.sleep(seconds)
-        push = (server.cpu() - before[0]) / max(publisher.rows() - before[1], 1)
+        _wait(lambda: (taken or publisher.rows)() >= ENOUGH, f"{ENOUGH} rows were not taken in")
+        before, until = (server.cpu(), publisher.rows()), time.monotonic() + seconds
+        _wait(
+            lambda: time.monotonic() > until and publisher.rows() >= before[1] + ENOUGH,
+            f"{ENOUGH} rows more were not taken in",
+        )
+        push = (server.cpu() - before[0]) / (publisher.rows() - before[1])
         found = Written(push, {}, {})
         for case in cases:
             kind, keys, connections = case
@@ -146,7 +155,7 @@ def written(
                 load = measured(server, asked, seconds)
                 took = time.monotonic() - begun
                 pushed, wrote = publisher.rows() - pushed, (taken or publisher.rows)() - wrote
-                found.loads[case] = replace(load, cpu=load.cpu - pushed * push / load.requests)
+                found.loads[case] = replace(load, cpu=max(load.cpu - pushed * push / load.requests, 0.0))
                 found.taken[case] = wrote / took
     return found
 
@@ -172,11 +181,11 @@ def _metrics(platform: twinbeam.Platform) -> str:
     return urls[-1]
 
 
-def _wait(what: Callable[[], bool], else_: str) -> None:
+def _wait(what: Callable[[], bool], missing: str) -> None:
     until = time.monotonic() + BEGUN_SECONDS
     while not what():
         if time.monotonic() > until:
-            raise RuntimeError(f"{else_} in {BEGUN_SECONDS:.0f} s")
+            raise RuntimeError(f"{missing} in {BEGUN_SECONDS:.0f} s")
         time.sleep(0.1)
 
 
