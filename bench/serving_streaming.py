@@ -51,7 +51,7 @@ from pipelines.dev.cassandra import Cassandra
 
 RATE = 500.0
 QUESTIONS = 2_000
-ENOUGH = 500
+ENOUGH = 250
 ON_SQLITE = [(kind, keys, connections) for kind in KINDS for keys in (1, 10, 100) for connections in (1, 16)]
 ON_CASSANDRA = [(kind, keys, 16) for kind in KINDS for keys in (1, 100)]
 BEGUN_SECONDS = 120.0
