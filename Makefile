@@ -45,10 +45,10 @@ check: setup ## Format, lint, types and import floors
 	$(BIN)/lint-imports --no-cache
 
 test: check ## check, then all tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 soak: setup ## The long forms of the tests that try to break it: make soak SIZE=10 SEED=1
-	TWINBEAM_SOAK_SIZE=$(SIZE) TWINBEAM_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -p no:cacheprovider -o faulthandler_timeout=7200 $(SOAKS)
+	TWINBEAM_SOAK_SIZE=$(SIZE) TWINBEAM_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -p no:cacheprovider -o faulthandler_timeout=7200 $(SOAKS)
 
 format: setup ## Formats the code and mends what lint can mend
 	$(BIN)/ruff format .

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# Where this is set, each process that a test starts compiles the whole project.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 pytest_plugins = ["tests.servers", "tests.secure_servers"]
 
 # How long a property takes is not what it is about; under CI the examples are the same every time.
@@ -32,7 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=_beginning)
+
+
+def _beginning(item: pytest.Item) -> int:
+    """When a test begins: what takes long before what one process runs in sequence, and what any may run at the end."""
+    if item.get_closest_marker("long"):
+        return 0
+    return 1 if item.get_closest_marker("xdist_group") else 2
 
 
 @pytest.fixture(autouse=True)

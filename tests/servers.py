@@ -31,6 +31,8 @@ from tests.server_guardian import USERS
 STACK = "TWINBEAM_TEST_STACK"
 FOLDER = "twinbeam_servers_folder"
 END_SECONDS = 60.0
+# Servers of tests live for minutes: what the second compiler of Java costs, they never get back.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -127,6 +129,7 @@ KEY = pytest.StashKey[Servers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA_OPTIONS)
     given = getattr(config, "workerinput", None)
     folder = Path(given[FOLDER] if given else tempfile.mkdtemp(prefix="twinbeam-servers-"))
     config.stash[KEY] = Servers(folder, os.environ.get(STACK))

@@ -357,6 +357,7 @@ def test_servers_of_a_killed_test_run_are_ended(tmp_path: Path, start: Callable[
 
 def test_a_pom_that_maven_does_not_take_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require_servers()
+    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)  # Java tells of it, and what is told is cut to some lines
     monkeypatch.setenv(artifacts.CACHE, str(tmp_path / "cache"))
     pom = tmp_path / "wrong.xml"
     pom.write_text("<project>")
