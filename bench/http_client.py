@@ -85,7 +85,7 @@ class _Asker:
 
 
 def ask(port: int, path: str, bodies: str, connections: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    """Asks for some seconds; requests answered, and how long answers took.
+    """Asks for some seconds; requests answered, how long answers took, and how many came after the time was over.
 
     Args:
         port: of the server, on this machine.
@@ -106,16 +106,29 @@ def ask(port: int, path: str, bodies: str, connections: int, seconds: float, rat
     begun = time.perf_counter()
     taken = _steadily(waiting, askers, seconds, rate) if rate else _at_once(waiting, askers, seconds)
     now = time.perf_counter()
+    late = 0 if rate else _ended(waiting, askers)
     taken.sort()
     count = len(taken)
     if not count:
         raise RuntimeError("no request was answered")
     return {
         "requests": count,
+        "late": late,
         "rate": count / (now - begun),
         "p50": taken[count // 2],
         "p99": taken[min(count - 1, count * 99 // 100)],
     }
+
+
+def _ended(waiting: selectors.BaseSelector, askers: Sequence[_Asker]) -> int:
+    """Waits for the answers that are still to come, one a connection, so that no later load meets them; how many."""
+    begun, came = time.perf_counter(), 0
+    while came < len(askers) and time.perf_counter() - begun < _LONGEST:
+        for key, _ in waiting.select(1.0):
+            if key.data.heard():
+                waiting.unregister(key.fileobj)
+                came += 1
+    return came
 
 
 def _at_once(waiting: selectors.BaseSelector, askers: Sequence[_Asker], seconds: float) -> list[float]:

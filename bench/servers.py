@@ -115,14 +115,16 @@ class Load:
 
     Attributes:
         requests: that were answered.
+        late: more of them, answered when the time was over.
         rate: of them a second.
         p50: seconds that the median answer took.
         p99: likewise.
-        cpu: CPU seconds of the server for one request.
+        cpu: CPU seconds of the server for one request, the late ones among them.
         mb: its memory afterwards.
     """
 
     requests: int
+    late: int
     rate: float
     p50: float
     p99: float
@@ -266,8 +268,8 @@ def measured(server: Served, asked: Mapping[str, Any], seconds: float) -> Load:
     before = server.cpu()
     found = _client({**asked, "seconds": seconds})
     spent = server.cpu() - before
-    count = int(found["requests"])
-    return Load(count, found["rate"], found["p50"], found["p99"], spent / count, server.mb())
+    count, late = int(found["requests"]), int(found["late"])
+    return Load(count, late, found["rate"], found["p50"], found["p99"], spent / (count + late), server.mb())
 
 
 def _client(arguments: Mapping[str, Any]) -> dict[str, float]:

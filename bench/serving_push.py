@@ -143,7 +143,7 @@ def waited_for(server: Served, bodies: Sequence[Any], path: str, limit: float) -
     before, begun = server.cpu(), time.perf_counter()
     taken = sorted(map(posted, contents))
     count, seconds = len(taken), time.perf_counter() - begun
-    return Load(count, count / seconds, taken[count // 2], taken[-1], (server.cpu() - before) / count, server.mb())
+    return Load(count, 0, count / seconds, taken[count // 2], taken[-1], (server.cpu() - before) / count, server.mb())
 
 
 def _bodies(path: str, rows: int) -> list[dict[str, Any]]:

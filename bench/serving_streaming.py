@@ -155,7 +155,7 @@ def written(
                 load = measured(server, asked, seconds)
                 took = time.monotonic() - begun
                 pushed, wrote = publisher.rows() - pushed, (taken or publisher.rows)() - wrote
-                found.loads[case] = replace(load, cpu=max(load.cpu - pushed * push / load.requests, 0.0))
+                found.loads[case] = replace(load, cpu=max(load.cpu - pushed * push / (load.requests + load.late), 0.0))
                 found.taken[case] = wrote / took
     return found
 

@@ -29,11 +29,12 @@ from bench.servers import (
     cpu,
     feast,
     forgiven,
-    loaded,
+    measured,
     ours,
     questions,
     rival,
     rows_file,
+    warmed,
 )
 from bench.table import Measured
 from pipelines.dev.cassandra import Cassandra
@@ -127,13 +128,12 @@ def _costs(server: Served, entities: int, seconds: float, node: Cassandra | None
     for kind in KINDS:
         for keys in KEYS:
             bodies = questions(server, kind, keys, entities)
-            loaded(server, bodies, CONNECTIONS, 0.5)
+            asked = warmed(server, bodies, CONNECTIONS, seconds)
             before = _cpu(node)
-            load = loaded(server, bodies, CONNECTIONS, seconds)
+            load = measured(server, asked, seconds)
             spent = None if node is None else _cpu(node) - before
             values = keys * WIDTHS[kind]
-            # The warming of the load is in the node's share: a quarter more requests.
-            shared = None if spent is None else 1e6 * spent / (1.25 * load.requests * values)
+            shared = None if spent is None else 1e6 * spent / ((load.requests + load.late) * values)
             found[kind, keys] = Cost(1e6 * load.cpu / values, shared)
     return found
 

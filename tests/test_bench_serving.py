@@ -19,7 +19,7 @@ import twinbeam
 from bench import packing, servers
 from bench.__main__ import MODULES
 from bench.publisher import FEAST, OURS, publishing
-from bench.servers import Served, made, rows_file
+from bench.servers import Served, made, measured, rows_file, warmed
 from bench.serving_push import waited_for
 from bench.serving_streaming import streamed, written
 from bench.serving_values import Cost, price_rows
@@ -48,10 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/slow":
             self.server.over.wait()
             return
+        self.server.bodies.append(json.loads(content))
         self.send_response(self.server.status)
         self.send_header("content-length", "0")
         self.end_headers()
-        self.server.bodies.append(json.loads(content))
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -160,3 +160,12 @@ def test_a_million_requests_a_second_keep_as_many_cores_busy_as_one_takes_micros
 def test_the_readme_names_every_bench() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in MODULES if f"\n| `{name}` |" not in readme] == []
+
+
+def test_a_client_waits_for_the_answers_that_are_late_and_counts_them_apart(tmp_path: Path) -> None:
+    with receiving(200) as receiver:
+        asked = warmed(at(receiver, tmp_path), [{}], 3, 0.3)
+        before = len(receiver.bodies)
+        load = measured(at(receiver, tmp_path), asked, 0.3)
+        assert load.late == 3
+        assert load.requests + 3 == len(receiver.bodies) - before
