@@ -15,6 +15,7 @@ from pipelines.settings import Settings
 from schemas.errors import RequestError
 from schemas.registry import Registry
 from serving.server.counters import Counters
+from tests import served
 
 Make = Callable[..., Path]
 BEFORE = """
@@ -85,6 +86,13 @@ def test_a_server_has_the_views_that_were_applied_while_it_began(folder: Path) -
         assert (backend.reads.version, list(backend.reads.catalog.views)) == (version + 1, ["totals"])
     finally:
         backend.close()
+
+
+def test_definitions_that_are_applied_are_not_read_again(tmp_path: Path) -> None:
+    project = read(served.project(tmp_path / "shop", filled=False))
+    found, deployment = project.as_applied()
+    assert (found is project, deployment.version) == (True, 1)
+    project.close()
 
 
 def test_definitions_that_are_not_applied_yet_are_not_taken_up(folder: Path) -> None:
