@@ -254,7 +254,9 @@ def test_row_readers_read_alike(store: SqliteStore | CassandraStore, count: int,
         Asked("shop", [key(1)], ("b1",), [0], [50]),
         Asked("nowhere", [key(1)], ("b2",), [0], [50]),
     ]
-    for parts in (asked, asked[:1], asked[:1], asked[2:]):
+    blocks = (*(f"none{number}" for number in range(20)), "b1", "b2")
+    wide = [Asked("user", [key(number) for number in range(2, 2 + count)], blocks, [0] * 22, [50] * 22)]
+    for parts in (asked, asked[:1], asked[:1], asked[2:], wide):
         own, general = store.row_reader().read(parts, marks), SnapshotRows(store).read(parts, marks)
         assert own.marks == general.marks
         assert [sorted(named(rows, own.lanes)) for rows in own.cells] == [

@@ -62,7 +62,7 @@ class AnswerBodies:
             body["statuses"] = self._statuses(codes, len(features))
         if "event_times" in parts:
             body["event_times"] = times
-        body["as_of"] = _texts(features.moments)
+        body["as_of"] = _moments(features.moments)
         body["fingerprint"] = features.fingerprint
         if TYPES in parts:
             body[TYPES] = self._types
@@ -77,7 +77,7 @@ class AnswerBodies:
             body["statuses"] = _turned({name: _words(of_name, count) for name, of_name in codes.items()}, count)
         if "event_times" in parts:
             body["event_times"] = _turned(times, count)
-        body["as_of"] = _texts(features.moments)
+        body["as_of"] = _moments(features.moments)
         body["fingerprint"] = features.fingerprint
         if TYPES in parts:
             body[TYPES] = self._types
@@ -168,6 +168,15 @@ def time_text(time: int) -> str | None:
 
 def _texts(times: Sequence[int]) -> list[str | None]:
     return list(map(time_text, times))
+
+
+def _moments(times: Sequence[int]) -> list[str | None]:
+    """Texts of instants that are all about now, mostly one."""
+    if not times or times[0] == NO_TIME or times.count(times[0]) < len(times):
+        return _texts(times)
+    second, rest = divmod(times[0], 1_000_000)
+    text = time_text(second * 1_000_000)
+    return [text if text is None or not rest else f"{text[:-1]}.{rest:06d}Z"] * len(times)
 
 
 def _words(codes: Sequence[int] | None, count: int) -> list[str]:
