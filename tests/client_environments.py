@@ -1,28 +1,31 @@
-"""Virtual environments of clients whose pins do not go with ours; each made once, kept between runs."""
+"""Virtual environments of clients whose pins do not go with ours; each made once, kept in the user's cache."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1] / ".environments"
+from pipelines.dev.artifacts import CACHE
 
 
 def interpreter_with(name: str, *requirements: str) -> Path:
-    """The interpreter that has some packages; makes its environment if there is none, or one of other packages.
+    """The interpreter that has some packages; makes its environment if there is none of them and this Python.
 
     Raises:
         RuntimeError: it cannot be made; says why.
     """
-    folder, wanted = ROOT / name, "\n".join(requirements)
+    home = Path(os.environ.get(CACHE) or Path.home() / ".cache") / "twinbeam" / "environments"
+    wanted = "\n".join((sys.base_prefix, sys.version, *requirements))
+    folder = home / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     python, ready = folder / "bin" / "python", folder / ".ready"
-    ROOT.mkdir(exist_ok=True)
-    (ROOT / ".gitignore").write_text("*\n", encoding="utf-8")
-    with (ROOT / f"{name}.lock").open("w") as lock:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
+        if ready.exists():
             return python
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(folder)],
@@ -31,5 +34,5 @@ def interpreter_with(name: str, *requirements: str) -> Path:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-500:]}")
-        ready.write_text(wanted, encoding="utf-8")
+        ready.touch()
     return python

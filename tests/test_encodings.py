@@ -38,6 +38,8 @@ from tests.encoder_rows import REQUEST, ROWS, START, STORED, TYPES, encoders, ro
 from transforms.evaluate import evaluate, fit
 from transforms.features import Features
 
+pytestmark = pytest.mark.xdist_group("encodings")
+
 FEATURES = list(encoders())
 # One of each encoder, for calls of one row.
 EACH = ["s_vocabulary", "s_one_hot", "s_target_mean", "x_standard", "x_min_max", "x_buckets", "x_quantiles", "s_x"]
