@@ -24,6 +24,7 @@ EXTRAS = {
     "pipelines/": {"httpx", "prometheus_client"},
     "pipelines/brokers/": {"confluent_kafka", "kafka", "httpx"},
     "pipelines/flink/": {"google", "grpc"},  # which come with Beam
+    "serving/fiber": {"greenlet"},
     "serving/stores/cassandra": {"cassandra"},
     "twinbeam/client/arrow_table": {"pyarrow"},
     "twinbeam/client/feature_table": {"pandas", "pyarrow"},  # for annotations alone
