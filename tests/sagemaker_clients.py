@@ -333,7 +333,7 @@ def deployed(python: Path, folder: Path, settings: str, guarded: bool) -> Iterat
         yield Deployment(folder, server, python, boto, credentials)
         assert server.stop() == 0
     said = server.err() + server.out() + (folder / "stream.err").read_text(encoding="utf-8")
-    assert "/FeatureGroup/" in said
+    assert '"route":"/"' in said
     assert not [name for name, each in credentials.items() if each.secret and each.secret in said]
 
 

@@ -1,7 +1,7 @@
 """A notebook of the SageMaker Python SDK, as a script: a table becomes a feature group. Run by an interpreter with it.
 
 It is told the table's file, the name of the group and the identifiers to look up, and prints what it saw, as JSON. It
-puts the record `N1` besides, and deletes it; it makes the group NAME-catalogued, and removes it.
+puts the record `N1` besides, and deletes it; it makes the group NAME-bare, and removes it.
 """
 
 from __future__ import annotations
@@ -55,19 +55,22 @@ def notebook(table: Path, name: str, identifiers: list[str]) -> dict[str, Any]:
         flights[column] = flights[column].astype("string")
     group = FeatureGroup(name=name, sagemaker_session=session)
     group.load_feature_definitions(data_frame=flights)
+    bare = FeatureGroup(f"{name}-bare", session, group.feature_definitions)
+    bare.create("s3://flights/offline", "tailnum", "departed", ROLE)
     group.create(
         s3_uri="s3://flights/offline",
         record_identifier_name="tailnum",
         event_time_feature_name="departed",
         role_arn=ROLE,
         enable_online_store=True,
+        data_catalog_config=DataCatalogConfig("flights", "AwsDataCatalog", "sagemaker_featurestore"),
         description="Flights of an aircraft",
         tags=[{"Key": "team", "Value": "ops"}],
     )
     statuses: list[str] = []
     while not statuses or statuses[-1] == "Creating":
         statuses.append(group.describe()["FeatureGroupStatus"])
-        time.sleep(0.2)
+        time.sleep(0.5)
     ingested = group.ingest(data_frame=flights, max_workers=2, max_processes=2, wait=True)
     bad = flights.head(2).assign(distance="far")
     try:
@@ -96,7 +99,8 @@ def notebook(table: Path, name: str, identifiers: list[str]) -> dict[str, Any]:
         "tags": group.list_tags(),
         "found": found(store, name),
         "single": single(group),
-        "datasets": datasets(store, group),
+        "datasets": datasets(store, group, bare),
+        "removed": removed(bare),
     }
 
 
@@ -119,7 +123,7 @@ def single(group: FeatureGroup) -> dict[str, Any]:
     """What comes of one record of a group that gets one more feature."""
     group.update(feature_additions=[IntegralFeatureDefinition("seats")])
     while (updated := group.describe())["LastUpdateStatus"]["Status"] == "InProgress":
-        time.sleep(0.2)
+        time.sleep(0.5)
     now = time.time()
     told = {"tailnum": "N1", "departed": str(now), "seats": "189"}
     record = [FeatureValue(name, value) for name, value in told.items()]
@@ -135,25 +139,22 @@ def single(group: FeatureGroup) -> dict[str, Any]:
     }
 
 
-def datasets(store: FeatureStore, group: FeatureGroup) -> dict[str, str]:
-    """How datasets are refused, which Athena would make: of a group without a catalog, and of one that names one."""
-    catalogued = FeatureGroup(f"{group.name}-catalogued", group.sagemaker_session, group.feature_definitions)
-    catalogued.create(
-        s3_uri="s3://flights/offline",
-        record_identifier_name="tailnum",
-        event_time_feature_name="departed",
-        role_arn=ROLE,
-        data_catalog_config=DataCatalogConfig("flights", "AwsDataCatalog", "sagemaker_featurestore"),
-    )
-    told = {
-        "plain": refusal(store.create_dataset(group, "s3://flights/sets").to_dataframe),
-        "catalogued": refusal(store.create_dataset(catalogued, "s3://flights/sets").to_dataframe),
-        "query": refusal(catalogued.athena_query().run, "SELECT 1", "s3://flights/sets"),
+def datasets(store: FeatureStore, group: FeatureGroup, bare: FeatureGroup) -> dict[str, str]:
+    """How datasets are refused, which Athena would make: of a group that names a catalog, and of one that does not."""
+    return {
+        "bare": refusal(store.create_dataset(bare, "s3://flights/sets").to_dataframe),
+        "catalogued": refusal(store.create_dataset(group, "s3://flights/sets").to_dataframe),
+        "query": refusal(group.athena_query().run, "SELECT 1", "s3://flights/sets"),
     }
-    catalogued.delete()
-    while not (gone := refusal(catalogued.describe)):
-        time.sleep(0.2)
-    return {**told, "gone": gone}
+
+
+def removed(group: FeatureGroup) -> str:
+    """What is said of a group just after it was removed."""
+    group.delete()
+    try:
+        return str(group.describe()["FeatureGroupStatus"])
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
 
 
 def refusal(call: Callable[..., Any], *words: str) -> str:
