@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +13,7 @@ import numpy as np
 
 from schemas.errors import StoreError
 from serving.stores.base import Found, Ints, Mark, Slice
-from serving.stores.sqlite_file import FEW_PAGES, SqliteFile
+from serving.stores.sqlite_file import SqliteFile
 from serving.stores.sqlite_row_reads import SqliteRowReader
 from serving.stores.sqlite_rows import Names, fetch, in_batches, quoted
 from transforms.cells import Cells
@@ -146,18 +145,10 @@ class SqliteStore:
 
     def row_reader(self) -> SqliteRowReader:
         """See `row_reads.RowSource`."""
-        return SqliteRowReader(self._small, self._blocks, self._lanes)
+        return SqliteRowReader(self._file, self._blocks, self._lanes)
 
     def close(self) -> None:
         self._file.close()
-        if "_small" in self.__dict__:
-            self._small.close()
-
-    @cached_property
-    def _small(self) -> SqliteFile:
-        """The file, for small reads."""
-        file = self._file
-        return SqliteFile(file.path, file.read_only, file.synchronous, file.timeout, FEW_PAGES)
 
     def _unprepared(self, entity: str, error: sqlite3.OperationalError) -> Exception:
         if "no such table" not in str(error):

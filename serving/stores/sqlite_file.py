@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -18,10 +18,7 @@ APPLICATION_ID = 0x54774F6E
 LAYOUT = 2
 LEAST_FREE = 1 << 16
 SYNCHRONOUS = ("FULL", "NORMAL", "OFF")
-MAPPED = ("mmap_size = 1073741824", "cache_size = -32768", "journal_size_limit = 67108864", "temp_store = MEMORY")
-"""Pragmas of whoever writes much, or reads much at once."""
-FEW_PAGES = ("mmap_size = 0", "cache_size = -8192", "journal_size_limit = 67108864", "temp_store = MEMORY")
-"""Pragmas of many small reads, which are as fast without the file in this process's memory."""
+_PRAGMAS = ("mmap_size = 1073741824", "cache_size = -32768", "journal_size_limit = 67108864", "temp_store = MEMORY")
 _NONE_YET = "{path}: there is no online store yet; run twinbeam apply, then twinbeam run batch (or run stream)"
 _LAYOUT_SQL = """
 CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -80,13 +77,6 @@ def _full(path: Path | str) -> bool:
 class SqliteFile:
     """Connections to one database file, each used by one thread at a time.
 
-    Args:
-        path: the file; made when missing.
-        read_only: see below.
-        synchronous: see below.
-        timeout: see below.
-        pragmas: of every connection.
-
     Attributes:
         path: the file.
         read_only: whether writes are refused.
@@ -94,21 +84,13 @@ class SqliteFile:
         timeout: seconds to wait for another writer.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        read_only: bool,
-        synchronous: str,
-        timeout: float,
-        pragmas: Sequence[str] = MAPPED,
-    ) -> None:
+    def __init__(self, path: Path | str, read_only: bool, synchronous: str, timeout: float) -> None:
         if synchronous not in SYNCHRONOUS:
             raise SettingsError(f"synchronous is {synchronous!r}: legal are {', '.join(SYNCHRONOUS)}")
         self.path = Path(path)
         self.read_only = read_only
         self.synchronous = synchronous
         self.timeout = timeout
-        self._pragmas = pragmas
         self._idle: deque[sqlite3.Connection] = deque()
         self._inherited: list[deque[sqlite3.Connection]] = []
         self._process = os.getpid()
@@ -184,7 +166,7 @@ class SqliteFile:
             uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            for pragma in self._pragmas:
+            for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             connection.execute(f"PRAGMA synchronous = {self.synchronous}")
         except sqlite3.Error:
