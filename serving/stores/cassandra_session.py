@@ -24,6 +24,7 @@ from cassandra import (
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionException
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     ExponentialReconnectionPolicy,
@@ -157,7 +158,9 @@ class Session:
             try:
                 return self.driver.execute(statement, timeout=STATEMENT_SECONDS)
             except NoHostAvailable as error:
-                if error.errors or time.monotonic() > until:
+                # Of this very type if it has no connections to a node yet.
+                connecting = all(type(each) is ConnectionException for each in error.errors.values())
+                if not connecting or time.monotonic() > until:
                     raise
             time.sleep(RECONNECT_SECONDS[0])
 
