@@ -18,7 +18,7 @@ from serving.feature_group_export import identifiers
 from serving.tables import events_table
 
 _LOOK_SECONDS = 1.0
-_BETWEEN_SECONDS = 15.0
+_BETWEEN_SECONDS = 60.0
 _TAKING_UP_SECONDS = 300.0
 
 
