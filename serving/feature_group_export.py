@@ -77,7 +77,8 @@ def _rows(offline: OfflineStore, group: FeatureGroup) -> pl.DataFrame:
     columns = {feature.name: _column(group, feature) for feature in group.features}
     system = {WRITTEN: pl.col("_arrival"), INVOKED: pl.col(INVOKED), DELETED: pl.col(DELETED)}
     return (
-        offline.scan(events_table(group.source), None, pl.col(OFFLINE))
+        _held(offline, group)
+        .filter(pl.col(OFFLINE))
         .select(
             **columns,
             **system,
@@ -88,6 +89,14 @@ def _rows(offline: OfflineStore, group: FeatureGroup) -> pl.DataFrame:
         .sort("_time", "write_time", "_place")
         .collect()
     )
+
+
+def _held(offline: OfflineStore, group: FeatureGroup) -> pl.LazyFrame:
+    """The events of a group; features that were added, and of which none has come yet, are null."""
+    rows = offline.scan(events_table(group.source))
+    fields = pl.DataFrame(group.view.sources[0].schema.empty_table()).schema
+    there = rows.collect_schema().names()
+    return rows.with_columns(pl.lit(None, kind).alias(name) for name, kind in fields.items() if name not in there)
 
 
 def _column(group: FeatureGroup, feature: GroupFeature) -> pl.Expr:
