@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from pipelines.commands.main import main
 from pipelines.platform import Platform
 from tests.sagemaker_clients import (
     ANYBODY,
@@ -81,6 +83,10 @@ def test_records_are_read_while_new_features_are_filled(project: Make) -> None:
         boto.control("update_feature_group", FeatureAdditions=[COUNTRY], **asked)
         assert (found(), updated(boto)) == (before, "InProgress")
         assert sorted(boto.runtime("list_records", **asked)["RecordIdentifiers"]) == ["a", "b"]
+        out = folder / "out"
+        assert main(["export", "sagemaker", "--group", "orders", "--out", str(out), "--project", str(folder)]) == 0
+        exported = pl.read_parquet(sorted(out.rglob("*.parquet")), hive_partitioning=False)
+        assert (len(exported), exported["country"].null_count()) == (4, 4)
         boto.put("orders", record("a", 2, country="DE"))
         assert found() == before
     with served(folder) as boto:
