@@ -37,7 +37,7 @@ class Reads(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether a read waits for a network, so that it is better done in a thread."""
+        """Whether a read waits for a network, so that it is better done in a fiber."""
 
     def reader(self, features: str | tuple[str, ...]) -> Reader:
         """Reader of some features: a service, a view, or addresses.
